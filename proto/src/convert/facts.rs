@@ -1,0 +1,71 @@
+//! Model facts: a message in, checked facts out, and back.
+
+use bytes::Bytes;
+
+use super::{Error, choice::FromNumber};
+use crate::{ModelFacts, facts, wire};
+
+impl From<ModelFacts> for wire::ModelFacts {
+    fn from(facts: ModelFacts) -> Self {
+        let facts = facts.into_draft();
+        Self {
+            name: facts.name,
+            hash: Bytes::copy_from_slice(&facts.hash),
+            latent_channels: facts.latent_channels,
+            vae_scale: facts.vae_scale,
+            scaling_factor: facts.scaling_factor,
+            prediction: wire::Prediction::from(facts.prediction).into(),
+            sample_size: facts.sample_size,
+            latent_multiple: facts.latent_multiple,
+            beta_schedule: wire::BetaSchedule::from(facts.beta_schedule).into(),
+            beta_start: facts.beta_start,
+            beta_end: facts.beta_end,
+            train_timesteps: facts.num_train_timesteps,
+            embedding_width: facts.embedding_width,
+            upscalers: facts.upscalers,
+            has_encoder: facts.encodes_images,
+        }
+    }
+}
+
+impl TryFrom<wire::ModelFacts> for ModelFacts {
+    type Error = Error;
+
+    fn try_from(message: wire::ModelFacts) -> Result<Self, Error> {
+        let wire::ModelFacts {
+            name,
+            hash,
+            latent_channels,
+            vae_scale,
+            scaling_factor,
+            prediction,
+            sample_size,
+            latent_multiple,
+            beta_schedule,
+            beta_start,
+            beta_end,
+            train_timesteps,
+            embedding_width,
+            upscalers,
+            has_encoder,
+        } = message;
+        let draft = facts::Draft {
+            name,
+            hash: hash.as_ref().try_into().map_err(|_| Error::Range { field: "hash" })?,
+            latent_channels,
+            vae_scale,
+            scaling_factor,
+            prediction: facts::Prediction::from_number(prediction)?,
+            sample_size,
+            latent_multiple,
+            beta_schedule: facts::BetaSchedule::from_number(beta_schedule)?,
+            beta_start,
+            beta_end,
+            num_train_timesteps: train_timesteps,
+            embedding_width,
+            upscalers,
+            encodes_images: has_encoder,
+        };
+        Ok(Self::new(draft)?)
+    }
+}

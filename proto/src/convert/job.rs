@@ -1,0 +1,142 @@
+//! Job specifications: a message in, a checked job out, and back.
+
+use super::{Error, choice::FromNumber, required};
+use crate::{
+    JobSpec,
+    job::{self, Draft, ModelRef, Size, Target},
+    wire,
+};
+
+impl From<JobSpec> for wire::JobSpec {
+    fn from(spec: JobSpec) -> Self {
+        use wire::job_spec::Target as Wire;
+        let job = spec.into_draft();
+        Self {
+            model: match job.model {
+                ModelRef::Any => String::new(),
+                ModelRef::Name(name) => name,
+                ModelRef::Hash(hash) => blake3::Hash::from_bytes(hash).to_hex().to_string(),
+            },
+            prompt: job.prompt,
+            negative_prompt: job.negative_prompt,
+            image: job.image.unwrap_or_default(),
+            base: job.base.map(Into::into),
+            target: Some(match job.target {
+                Target::Scale(scale) => Wire::Scale(scale),
+                Target::Size(size) => Wire::Hires(size.into()),
+            }),
+            steps: job.steps,
+            hires_steps: job.hires_steps,
+            cfg_scale: job.cfg_scale,
+            seed: job.seed,
+            rng: wire::Rng::from(job.rng).into(),
+            sampler: wire::Sampler::from(job.sampler).into(),
+            schedule: wire::Schedule::from(job.schedule).into(),
+            denoising_strength: job.denoising_strength,
+            strength_steps: wire::StrengthSteps::from(job.strength_steps).into(),
+            upscaler: wire::Upscaler::from(job.upscaler).into(),
+            tile: job.tile.map(Into::into),
+            overlap: job.overlap,
+            tile_batch: job.tile_batch,
+            tile_base: job.tile_base,
+            tile_method: wire::TileMethod::from(job.tile_method).into(),
+            tile_grid: wire::TileGrid::from(job.tile_grid).into(),
+            vae: wire::VaeMode::from(job.vae).into(),
+            vae_tile: job.vae_tile,
+            vae_encode_tile: job.vae_encode_tile,
+            dump: job.dump,
+        }
+    }
+}
+
+impl TryFrom<wire::JobSpec> for JobSpec {
+    type Error = Error;
+
+    fn try_from(message: wire::JobSpec) -> Result<Self, Error> {
+        use wire::job_spec::Target as Wire;
+        let wire::JobSpec {
+            model,
+            prompt,
+            negative_prompt,
+            image,
+            base,
+            target,
+            steps,
+            hires_steps,
+            cfg_scale,
+            seed,
+            rng,
+            sampler,
+            schedule,
+            denoising_strength,
+            strength_steps,
+            upscaler,
+            tile,
+            overlap,
+            tile_batch,
+            tile_base,
+            tile_method,
+            tile_grid,
+            vae,
+            vae_tile,
+            vae_encode_tile,
+            dump,
+        } = message;
+        let draft = Draft {
+            model: model_ref(model),
+            prompt,
+            negative_prompt,
+            image: Some(image).filter(|bytes| !bytes.is_empty()),
+            base: base.map(Into::into),
+            target: match required("job.target", target)? {
+                Wire::Scale(scale) => Target::Scale(scale),
+                Wire::Hires(size) => Target::Size(size.into()),
+            },
+            steps,
+            hires_steps,
+            cfg_scale,
+            seed,
+            rng: job::Rng::from_number(rng)?,
+            sampler: job::Sampler::from_number(sampler)?,
+            schedule: job::Schedule::from_number(schedule)?,
+            denoising_strength,
+            strength_steps: job::StrengthSteps::from_number(strength_steps)?,
+            upscaler: job::Upscaler::from_number(upscaler)?,
+            tile: tile.map(Into::into),
+            overlap,
+            tile_batch,
+            tile_base,
+            tile_method: job::TileMethod::from_number(tile_method)?,
+            tile_grid: job::TileGrid::from_number(tile_grid)?,
+            vae: job::VaeMode::from_number(vae)?,
+            vae_tile,
+            vae_encode_tile,
+            dump,
+        };
+        Ok(Self::new(draft)?)
+    }
+}
+
+impl From<Size> for wire::Size {
+    fn from(Size { width, height }: Size) -> Self {
+        Self { width, height }
+    }
+}
+
+impl From<wire::Size> for Size {
+    fn from(message: wire::Size) -> Self {
+        let wire::Size { width, height } = message;
+        Self { width, height }
+    }
+}
+
+/// 64 hexadecimal digits are a hash, nothing is any model, all else is a name.
+fn model_ref(text: String) -> ModelRef {
+    if text.is_empty() {
+        return ModelRef::Any;
+    }
+    match blake3::Hash::from_hex(&text) {
+        Ok(hash) => ModelRef::Hash(*hash.as_bytes()),
+        Err(_) => ModelRef::Name(text),
+    }
+}

@@ -1,0 +1,93 @@
+//! What users see of jobs and workers: messages in, domain types out, and back.
+
+use super::{Error, choice::FromNumber};
+use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerId, WorkerStatus, wire};
+
+impl From<JobStatus> for wire::JobStatus {
+    fn from(status: JobStatus) -> Self {
+        let failure = status.failure.as_ref();
+        let class = failure.map_or(wire::FailureClass::Unspecified, |failure| failure.class.into());
+        Self {
+            job: status.job.to_string(),
+            state: wire::JobState::from(status.state).into(),
+            stage: wire::Stage::from(status.stage).into(),
+            stage_done: status.stage_done,
+            stage_total: status.stage_total,
+            done: status.done,
+            total: status.total,
+            age_ms: status.age_ms,
+            stage_ms: status.stage_ms,
+            workers: status.workers,
+            failure: class.into(),
+            error: status.failure.map(|failure| failure.message).unwrap_or_default(),
+            notes: status.notes,
+        }
+    }
+}
+
+impl TryFrom<wire::JobStatus> for JobStatus {
+    type Error = Error;
+
+    fn try_from(message: wire::JobStatus) -> Result<Self, Error> {
+        let wire::JobStatus {
+            job,
+            state,
+            stage,
+            stage_done,
+            stage_total,
+            done,
+            total,
+            age_ms,
+            stage_ms,
+            workers,
+            error,
+            failure,
+            notes,
+        } = message;
+        let state = JobState::from_number(state)?;
+        let failure = match state {
+            JobState::Failed => Some(JobFailure { class: FailureClass::from_number(failure)?, message: error }),
+            _ => None,
+        };
+        Ok(Self {
+            job: job.parse()?,
+            state,
+            stage: Stage::from_number(stage)?,
+            stage_done,
+            stage_total,
+            done,
+            total,
+            age_ms,
+            stage_ms,
+            workers,
+            failure,
+            notes,
+        })
+    }
+}
+
+impl From<WorkerStatus> for wire::WorkerStatus {
+    fn from(status: WorkerStatus) -> Self {
+        let WorkerStatus { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms } =
+            status;
+        let worker = worker.get();
+        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
+    }
+}
+
+impl From<wire::WorkerStatus> for WorkerStatus {
+    fn from(message: wire::WorkerStatus) -> Self {
+        let wire::WorkerStatus {
+            worker,
+            name,
+            device,
+            model_name,
+            model_hash,
+            tasks_in_hand,
+            tasks_done,
+            last_seen_ms,
+        } = message;
+        let worker = WorkerId::new(worker);
+        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a job asks for: a draft as users wrote it in, a checked specification out.
+
+mod check;
+pub mod choice;
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+pub use check::Error;
+pub use choice::{
+    Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, Upscaler, VaeMode, names,
+};
+
+/// Width and height; the unit is named where the size stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Size {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// How large the picture shall become.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// A factor on both sides of the base picture or of the given image.
+    Scale(f64),
+    /// A size in px.
+    Size(Size),
+}
+
+/// Which model a job wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelRef {
+    /// The one model that the workers serve.
+    Any,
+    /// The model of this name.
+    Name(String),
+    /// The model whose folder has this content hash.
+    #[serde(serialize_with = "as_hex")]
+    Hash([u8; 32]),
+}
+
+/// All that a job asks for, not yet checked; every field is readable on [`JobSpec`] too.
+///
+/// `None` leaves a choice to the plan, which knows the model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Draft {
+    /// The model.
+    pub model: ModelRef,
+    /// What to draw, in A1111's prompt syntax.
+    pub prompt: String,
+    /// What to avoid, likewise.
+    pub negative_prompt: String,
+    /// The bytes of a picture file to start from; `None` = text to image.
+    #[serde(serialize_with = "as_digest")]
+    pub image: Option<Bytes>,
+    /// Size of the base picture, px; `None` = the model's own size. Not together with `image`.
+    pub base: Option<Size>,
+    /// How large the picture shall become.
+    pub target: Target,
+    /// Steps of the base pass.
+    pub steps: u32,
+    /// Steps of the hires pass; `None` = as many as `steps`.
+    pub hires_steps: Option<u32>,
+    /// Classifier-free guidance scale, 1 = off.
+    pub cfg_scale: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Source of the noise.
+    pub rng: Rng,
+    /// Sampler of both passes.
+    pub sampler: Sampler,
+    /// Noise schedule of both passes.
+    pub schedule: Schedule,
+    /// Denoising strength of the hires pass, above 0, at most 1.
+    pub denoising_strength: f64,
+    /// What strength and steps mean together.
+    pub strength_steps: StrengthSteps,
+    /// How the base picture is enlarged.
+    pub upscaler: Upscaler,
+    /// Tile of the denoising pass, latent px.
+    pub tile: Option<Size>,
+    /// Least overlap of neighbouring tiles, latent px.
+    pub overlap: Option<u32>,
+    /// Tiles in one network call.
+    pub tile_batch: u32,
+    /// Whether the base pass is tiled as well (panoramas).
+    pub tile_base: bool,
+    /// How overlapping tiles are weighed.
+    pub tile_method: TileMethod,
+    /// How tiles are placed.
+    pub tile_grid: TileGrid,
+    /// How the VAE is tiled.
+    pub vae: VaeMode,
+    /// Tile of the VAE decoder, latent px.
+    pub vae_tile: Option<u32>,
+    /// Tile of the VAE encoder, image px.
+    pub vae_encode_tile: Option<u32>,
+    /// Whether to keep the intermediate tensors for fetching.
+    pub dump: bool,
+}
+
+/// A checked job; reads like its [`Draft`].
+///
+/// What depends on the model (does a tile fit, is there an encoder) is checked by the plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct JobSpec(Draft);
+
+// === impl Draft ===
+
+impl Draft {
+    /// A text-to-image job with A1111's defaults (20 steps, CFG 7, Euler, 2x hires fix at strength 0.7 with "Latent").
+    #[must_use]
+    pub fn text_to_image(prompt: impl Into<String>) -> Self {
+        Self {
+            model: ModelRef::Any,
+            prompt: prompt.into(),
+            negative_prompt: String::new(),
+            image: None,
+            base: None,
+            target: Target::Scale(2.0),
+            steps: 20,
+            hires_steps: None,
+            cfg_scale: 7.0,
+            seed: 0,
+            rng: Rng::Cpu,
+            sampler: Sampler::Euler,
+            schedule: Schedule::Normal,
+            denoising_strength: 0.7,
+            strength_steps: StrengthSteps::A1111,
+            upscaler: Upscaler::Latent,
+            tile: None,
+            overlap: None,
+            tile_batch: 1,
+            tile_base: false,
+            tile_method: TileMethod::MultiDiffusion,
+            tile_grid: TileGrid::Spread,
+            vae: VaeMode::Blend,
+            vae_tile: None,
+            vae_encode_tile: None,
+            dump: false,
+        }
+    }
+}
+
+// === impl JobSpec ===
+
+impl JobSpec {
+    /// Checks every field of a draft that can be judged without the model.
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds, with the bound, the value and a way out.
+    pub fn new(draft: Draft) -> Result<Self, Error> {
+        check::draft(&draft)?;
+        Ok(Self(draft))
+    }
+
+    /// Steps of the hires pass.
+    #[must_use]
+    pub fn hires_steps(&self) -> u32 {
+        self.0.hires_steps.unwrap_or(self.0.steps)
+    }
+
+    /// Gives the plain fields back, to put them on the wire.
+    #[must_use]
+    pub fn into_draft(self) -> Draft {
+        self.0
+    }
+}
+
+impl Deref for JobSpec {
+    type Target = Draft;
+
+    fn deref(&self) -> &Draft {
+        &self.0
+    }
+}
+
+fn as_hex<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&blake3::Hash::from_bytes(*hash).to_hex())
+}
+
+/// A picture's bytes do not belong into metadata: its hash does.
+fn as_digest<S: Serializer>(image: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+    match image {
+        Some(bytes) => serializer.serialize_str(&blake3::hash(bytes).to_hex()),
+        None => serializer.serialize_none(),
+    }
+}

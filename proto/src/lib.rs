@@ -1,0 +1,31 @@
+//! Tessera's contract: wire messages, validated domain types, and the one place that converts between them.
+//!
+//! # Layout
+//! - [`wire`]: what protobuf generates from `proto/*.proto`; named only in [`convert`](mod@self), in the coordinator's
+//!   `rpc/`, in the worker's `link.rs` and in the cli's client.
+//! - `convert`: wire to domain (fallible, every field looked at) and back.
+//! - the rest: domain types. Those with private fields have been checked once and are not checked again.
+
+mod convert;
+mod digest;
+pub mod facts;
+mod id;
+pub mod job;
+pub mod limits;
+mod message;
+mod rect;
+mod status;
+mod task;
+mod tensor;
+pub mod wire;
+
+pub use convert::Error as ConvertError;
+pub use digest::Digest;
+pub use facts::ModelFacts;
+pub use id::{InvalidJobId, JobId, LeaseId, WorkerId};
+pub use job::JobSpec;
+pub use message::{CONTRACT, FromWorker, Hello, ToWorker};
+pub use rect::{Error as RectError, Rect};
+pub use status::{Artifact, FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerStatus};
+pub use task::{Assignment, Failure, FailureKind, Guidance, Outcome, Segment, Work};
+pub use tensor::{Error as TensorError, Tensor};

@@ -1,0 +1,35 @@
+//! Sizes that both sides of the wire hold to, each with its reason.
+
+/// Largest message on a worker's stream, bytes.
+///
+/// The largest tensor that we send is a picture of 4096 x 4096 px decoded in one call (`--vae off`), 3 channels of f32:
+/// 192 MiB. tonic's own limit of 4 MiB is below one decoded tile of 768 x 768 px.
+pub const FLEET_MESSAGE: usize = 208 << 20;
+
+/// Largest message of the Jobs service, bytes: a job carries at most one picture file of [`IMAGE_FILE`].
+pub const JOBS_MESSAGE: usize = IMAGE_FILE + (1 << 20);
+
+/// Largest picture file that a job may start from, bytes.
+///
+/// A 16-bit RGB PNG of 4096 x 4096 px that does not compress at all has 96 MiB.
+pub const IMAGE_FILE: usize = 96 << 20;
+
+/// Bytes in one chunk of a fetched artifact: below tonic's default limit of 4 MiB, so that any client can read it.
+pub const FETCH_CHUNK: usize = 1 << 20;
+
+/// Most pixels of a picture to start from: 64 megapixels decode to 192 MiB of RGB.
+pub const IMAGE_PIXELS: u64 = 64_000_000;
+
+/// Longest side of a base or target picture, px.
+pub const SIDE: u32 = 16_384;
+
+/// Most bytes of a prompt or negative prompt.
+pub const PROMPT: usize = 64 << 10;
+
+/// HTTP/2 flow-control window of a stream, bytes.
+///
+/// The default of 64 KiB makes a 3 MiB tile wait for 48 round trips; one decoded tile of 512 x 512 px fits this window.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+
+/// HTTP/2 flow-control window of a connection, bytes: two streams' worth.
+pub const CONNECTION_WINDOW: u32 = 8 << 20;

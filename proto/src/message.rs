@@ -1,0 +1,63 @@
+//! The two sides of a worker's stream, as domain types.
+
+use std::time::Duration;
+
+use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId};
+
+/// Version of the contract between worker and coordinator; both must speak the same.
+pub const CONTRACT: u32 = 1;
+
+/// What a worker says.
+#[derive(Debug, Clone)]
+pub enum FromWorker {
+    /// The first message.
+    Hello(Hello),
+    /// A sign of life, also during a long network call.
+    Heartbeat,
+    /// A task's end.
+    Outcome(Outcome),
+    /// No more tasks, please; the stream closes after the last outcome.
+    Goodbye,
+}
+
+/// Who a worker is and what it can run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hello {
+    /// Name for people.
+    pub name: String,
+    /// Device as given to `--device`.
+    pub device: String,
+    /// The model it serves.
+    pub model: ModelFacts,
+}
+
+/// What the coordinator says.
+#[derive(Debug, Clone)]
+pub enum ToWorker {
+    /// The first message.
+    Welcome {
+        /// The worker's name for this stream.
+        worker: WorkerId,
+        /// How often to send a heartbeat.
+        heartbeat: Duration,
+    },
+    /// A tensor that later tasks name by its digest.
+    Keep {
+        /// Digest of `tensor`; the receiver checks it.
+        digest: Digest,
+        /// The tensor.
+        tensor: Tensor,
+    },
+    /// No later task names this tensor.
+    Forget {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// A task to run.
+    Assign(Assignment),
+    /// A lease that is void: a task not yet begun need not be run.
+    Withdraw {
+        /// The lease.
+        lease: LeaseId,
+    },
+}

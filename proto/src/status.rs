@@ -1,0 +1,172 @@
+//! What users see of jobs and workers.
+
+use serde::Serialize;
+
+use crate::{JobId, WorkerId};
+
+/// Where a job stands in its life.
+///
+/// ```text
+/// Waiting ─> Running ─> Done
+///    └──────────┴─────> Failed, Cancelled
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for a worker that has the job's model.
+    Waiting,
+    /// Tasks are being run.
+    Running,
+    /// The picture can be fetched.
+    Done,
+    /// It ended without a picture.
+    Failed,
+    /// A user ended it.
+    Cancelled,
+}
+
+/// The part of a job that is being worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Prompts to conditioning.
+    Embed,
+    /// The base picture's latent.
+    Base,
+    /// Base to hires latent, with the VAE's help or without.
+    Upscale,
+    /// The large latent, tile by tile.
+    Hires,
+    /// Latent to picture.
+    Decode,
+    /// Picture to file.
+    Save,
+}
+
+/// Who can mend a failed job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The user: another request would work.
+    Request,
+    /// The operator: workers are missing, lost or broken.
+    Cluster,
+}
+
+/// A job at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobStatus {
+    /// The job.
+    #[serde(serialize_with = "as_text")]
+    pub job: JobId,
+    /// Where it stands.
+    pub state: JobState,
+    /// What is being worked on.
+    pub stage: Stage,
+    /// Tasks done in this stage.
+    pub stage_done: u64,
+    /// Tasks of this stage.
+    pub stage_total: u64,
+    /// Tasks done in the job.
+    pub done: u64,
+    /// Tasks of the job.
+    pub total: u64,
+    /// Time since the job was submitted, ms.
+    pub age_ms: u64,
+    /// Time in this stage, ms.
+    pub stage_ms: u64,
+    /// Workers that serve the job's model.
+    pub workers: u32,
+    /// Why it failed, and who can mend that.
+    pub failure: Option<JobFailure>,
+    /// What the plan wants the user to know.
+    pub notes: Vec<String>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct JobFailure {
+    /// Who can mend it.
+    pub class: FailureClass,
+    /// One sentence.
+    pub message: String,
+}
+
+/// A worker at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerStatus {
+    /// The worker.
+    #[serde(serialize_with = "as_text")]
+    pub worker: WorkerId,
+    /// Its name for people.
+    pub name: String,
+    /// Its device.
+    pub device: String,
+    /// Name of its model.
+    pub model_name: String,
+    /// Content hash of its model, hexadecimal.
+    pub model_hash: String,
+    /// Tasks in hand.
+    pub tasks_in_hand: u32,
+    /// Tasks done since it connected.
+    pub tasks_done: u64,
+    /// Time since its last sign of life, ms.
+    pub last_seen_ms: u64,
+}
+
+/// What can be fetched of a finished job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Artifact {
+    /// The picture: PNG.
+    Picture,
+    /// Intermediate tensors: safetensors.
+    Dump,
+    /// Plan, times and costs: JSON.
+    Report,
+}
+
+// === impl JobState ===
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// The stage's name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Base => "base",
+            Self::Upscale => "upscale",
+            Self::Hires => "hires",
+            Self::Decode => "decode",
+            Self::Save => "save",
+        }
+    }
+}
+
+// === impl Artifact ===
+
+impl Artifact {
+    /// The ending of the artifact's file name.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Picture => "png",
+            Self::Dump => "safetensors",
+            Self::Report => "json",
+        }
+    }
+}
+
+fn as_text<T: std::fmt::Display, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

@@ -1,0 +1,116 @@
+//! What a worker is asked to run and what comes back: one network run in, tensors or a failure out.
+
+use std::time::Duration;
+
+use crate::{Digest, LeaseId, Tensor};
+
+/// A run of one network, handed out under a lease.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The lease under which the outcome counts.
+    pub lease: LeaseId,
+    /// What to run.
+    pub work: Work,
+}
+
+/// One run of one network.
+///
+/// Invariant: the result is a function of this value (and the tensors that it names by digest) alone.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Texts to conditioning: one tensor `[tokens, embedding_width]` per text.
+    Embed {
+        /// The texts, each cut into weighted pieces.
+        texts: Vec<Vec<Segment>>,
+    },
+    /// A batch of latent tiles to the guided network output of the same shape.
+    Denoise {
+        /// `[n, c, h, w]`, latent px, in the solver's scale.
+        tiles: Tensor,
+        /// The network sees `tiles * input_scale` (k-diffusion's c_in).
+        input_scale: f32,
+        /// The network's timestep, 0 to 999 for Stable Diffusion, not rounded.
+        timestep: f64,
+        /// Prompts and their weights.
+        guidance: Guidance,
+    },
+    /// An image tile to latent moments.
+    Encode {
+        /// `[1, 3, h, w]` in -1..1.
+        image: Tensor,
+    },
+    /// A latent tile to an image tile.
+    Decode {
+        /// `[1, c, h, w]`, already divided by the model's scaling factor.
+        latent: Tensor,
+    },
+    /// An image tile through an upscaling network of the model folder.
+    Upscale {
+        /// The network's name in the model folder.
+        network: String,
+        /// `[1, 3, h, w]` in 0..1.
+        image: Tensor,
+    },
+}
+
+/// A piece of a prompt after its grammar was resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Segment {
+    /// Text with one emphasis, 1 = none.
+    Text {
+        /// The text, without brackets.
+        text: String,
+        /// A1111's attention weight.
+        weight: f32,
+    },
+    /// A1111's `BREAK`: fill and close the chunk of 75 tokens.
+    Break,
+}
+
+/// Classifier-free guidance (Ho & Salimans 2022), with A1111's weighted `AND`:
+/// `out = u + cfg_scale * sum_i weight_i * (cond_i - u)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guidance {
+    /// 1 = the conditional output alone.
+    pub cfg_scale: f32,
+    /// The negative prompt's conditioning.
+    pub uncond: Digest,
+    /// The prompt's parts and their weights; at least one.
+    pub conds: Vec<(f32, Digest)>,
+}
+
+/// How an assignment ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The lease of the assignment.
+    pub lease: LeaseId,
+    /// Time inside the networks.
+    pub busy: Duration,
+    /// What the networks returned, or why they did not.
+    pub result: Result<Vec<Tensor>, Failure>,
+}
+
+/// Why an assignment has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What the coordinator may do about it.
+    pub kind: FailureKind,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// The kinds of failure that the coordinator treats differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The device has no memory left for the task's size.
+    OutOfMemory,
+    /// A network returned NaN or infinity.
+    NotFinite,
+    /// A network returned another shape than the task implies.
+    WrongShape,
+    /// The task cannot be run by this model.
+    Unsupported,
+    /// Anything else that the engine reports.
+    Engine,
+}

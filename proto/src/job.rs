@@ -28,7 +28,7 @@ pub struct Size {
 pub enum Target {
     /// A factor on both sides of the base picture or of the given image.
     Scale(f64),
-    /// A size in px.
+    /// A size in px; a side of 0 follows from the other one by the aspect ratio of the base (A1111's "resize to").
     Size(Size),
 }
 

@@ -21,7 +21,10 @@ fn generated_code_is_current() {
             fs::write(&checked_in, &new).unwrap();
         }
         let old = fs::read(&checked_in).unwrap_or_default();
-        assert!(old == new, "{name} is stale: run TESSERA_BLESS=1 cargo test -p tessera-proto --test codegen");
+        assert!(
+            old == new,
+            "{name} is stale: run TESSERA_BLESS=1 cargo test -p tessera-proto --test codegen"
+        );
     }
 }
 

@@ -102,8 +102,7 @@ fn text_from_wire(message: wire::EmbedText) -> Result<Vec<Segment>, Error> {
     let segment = |message: wire::TextSegment| {
         let wire::TextSegment { segment } = message;
         Ok(match required("text.segment", segment)? {
-            Wire::Text(wire::WeightedText { text, weight }) if weight.is_finite() => Segment::Text { text, weight },
-            Wire::Text(_) => return Err(Error::Range { field: "text.weight" }),
+            Wire::Text(wire::WeightedText { text, weight }) => Segment::text(text, weight)?,
             Wire::Break(wire::Break {}) => Segment::Break,
         })
     };

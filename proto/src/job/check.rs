@@ -119,6 +119,8 @@ fn picture(draft: &Draft) -> Result<(), Error> {
     }
     match draft.target {
         Target::Scale(scale) => real("scale", scale, 1.0, 16.0),
+        Target::Size(Size { width, height: 0 }) => side("hires width", width),
+        Target::Size(Size { width: 0, height }) => side("hires height", height),
         Target::Size(Size { width, height }) => {
             side("hires width", width)?;
             side("hires height", height)

@@ -11,7 +11,7 @@ mod status;
 mod tensor;
 mod work;
 
-use crate::{facts as domain_facts, id, job as domain_job, segment, tensor as domain_tensor};
+use crate::{facts as domain_facts, id, job as domain_job, tensor as domain_tensor};
 
 /// Why a message is not acceptable.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -37,7 +37,9 @@ pub enum Error {
         field: &'static str,
     },
     /// The other side speaks another version of the contract.
-    #[error("the worker speaks contract version {theirs}, this coordinator {ours}: install the same release on both")]
+    #[error(
+        "the worker speaks contract version {theirs}, this coordinator {ours}: install the same release on both"
+    )]
     Contract {
         /// Version received.
         theirs: u32,
@@ -50,9 +52,6 @@ pub enum Error {
     /// A model's facts are out of bounds.
     #[error(transparent)]
     Facts(#[from] domain_facts::Error),
-    /// A prompt's emphasis is out of bounds.
-    #[error(transparent)]
-    Segment(#[from] segment::Error),
     /// A job's fields are out of bounds.
     #[error(transparent)]
     Job(#[from] domain_job::Error),

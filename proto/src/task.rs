@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Digest, LeaseId, Segment, Tensor};
+use crate::{Digest, LeaseId, Tensor};
 
 /// A run of one network, handed out under a lease.
 #[derive(Debug, Clone)]
@@ -51,6 +51,20 @@ pub enum Work {
         /// `[1, 3, h, w]` in 0..1.
         image: Tensor,
     },
+}
+
+/// A piece of a prompt after its grammar was resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Segment {
+    /// Text with one emphasis, 1 = none.
+    Text {
+        /// The text, without brackets.
+        text: String,
+        /// A1111's attention weight.
+        weight: f32,
+    },
+    /// A1111's `BREAK`: fill and close the chunk of 75 tokens.
+    Break,
 }
 
 /// Classifier-free guidance (Ho & Salimans 2022), with A1111's weighted `AND`:

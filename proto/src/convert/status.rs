@@ -46,7 +46,10 @@ impl TryFrom<wire::JobStatus> for JobStatus {
         } = message;
         let state = JobState::from_number(state)?;
         let failure = match state {
-            JobState::Failed => Some(JobFailure { class: FailureClass::from_number(failure)?, message: error }),
+            JobState::Failed => Some(JobFailure {
+                class: FailureClass::from_number(failure)?,
+                message: error,
+            }),
             _ => None,
         };
         Ok(Self {
@@ -68,10 +71,27 @@ impl TryFrom<wire::JobStatus> for JobStatus {
 
 impl From<WorkerStatus> for wire::WorkerStatus {
     fn from(status: WorkerStatus) -> Self {
-        let WorkerStatus { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms } =
-            status;
+        let WorkerStatus {
+            worker,
+            name,
+            device,
+            model_name,
+            model_hash,
+            tasks_in_hand,
+            tasks_done,
+            last_seen_ms,
+        } = status;
         let worker = worker.get();
-        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
+        Self {
+            worker,
+            name,
+            device,
+            model_name,
+            model_hash,
+            tasks_in_hand,
+            tasks_done,
+            last_seen_ms,
+        }
     }
 }
 
@@ -88,6 +108,15 @@ impl From<wire::WorkerStatus> for WorkerStatus {
             last_seen_ms,
         } = message;
         let worker = WorkerId::new(worker);
-        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
+        Self {
+            worker,
+            name,
+            device,
+            model_name,
+            model_hash,
+            tasks_in_hand,
+            tasks_done,
+            last_seen_ms,
+        }
     }
 }

@@ -7,18 +7,30 @@ impl From<Work> for wire::Work {
     fn from(work: Work) -> Self {
         use wire::work::Kind;
         let kind = match work {
-            Work::Embed { texts } => Kind::Embed(wire::Embed { texts: texts.into_iter().map(text_to_wire).collect() }),
-            Work::Denoise { tiles, input_scale, timestep, guidance } => Kind::Denoise(wire::Denoise {
+            Work::Embed { texts } => Kind::Embed(wire::Embed {
+                texts: texts.into_iter().map(text_to_wire).collect(),
+            }),
+            Work::Denoise {
+                tiles,
+                input_scale,
+                timestep,
+                guidance,
+            } => Kind::Denoise(wire::Denoise {
                 tiles: Some((&tiles).into()),
                 input_scale,
                 timestep,
                 guidance: Some(guidance.into()),
             }),
-            Work::Encode { image } => Kind::Encode(wire::Encode { image: Some((&image).into()) }),
-            Work::Decode { latent } => Kind::Decode(wire::Decode { latent: Some((&latent).into()) }),
-            Work::Upscale { network, image } => {
-                Kind::Upscale(wire::Upscale { network, image: Some((&image).into()) })
-            }
+            Work::Encode { image } => Kind::Encode(wire::Encode {
+                image: Some((&image).into()),
+            }),
+            Work::Decode { latent } => Kind::Decode(wire::Decode {
+                latent: Some((&latent).into()),
+            }),
+            Work::Upscale { network, image } => Kind::Upscale(wire::Upscale {
+                network,
+                image: Some((&image).into()),
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -31,24 +43,39 @@ impl TryFrom<wire::Work> for Work {
         use wire::work::Kind;
         let wire::Work { kind } = message;
         Ok(match required("work.kind", kind)? {
-            Kind::Embed(wire::Embed { texts }) => {
-                Self::Embed { texts: texts.into_iter().map(text_from_wire).collect::<Result<_, _>>()? }
-            }
-            Kind::Denoise(wire::Denoise { tiles, input_scale, timestep, guidance }) => {
+            Kind::Embed(wire::Embed { texts }) => Self::Embed {
+                texts: texts.into_iter().map(text_from_wire).collect::<Result<_, _>>()?,
+            },
+            Kind::Denoise(wire::Denoise {
+                tiles,
+                input_scale,
+                timestep,
+                guidance,
+            }) => {
                 if !input_scale.is_finite() || !timestep.is_finite() {
-                    return Err(Error::Range { field: "denoise.timestep" });
+                    return Err(Error::Range {
+                        field: "denoise.timestep",
+                    });
                 }
                 let tiles = required("denoise.tiles", tiles)?.try_into()?;
                 let guidance = required("denoise.guidance", guidance)?.try_into()?;
-                Self::Denoise { tiles, input_scale, timestep, guidance }
+                Self::Denoise {
+                    tiles,
+                    input_scale,
+                    timestep,
+                    guidance,
+                }
             }
-            Kind::Encode(wire::Encode { image }) => Self::Encode { image: required("encode.image", image)?.try_into()? },
-            Kind::Decode(wire::Decode { latent }) => {
-                Self::Decode { latent: required("decode.latent", latent)?.try_into()? }
-            }
-            Kind::Upscale(wire::Upscale { network, image }) => {
-                Self::Upscale { network, image: required("upscale.image", image)?.try_into()? }
-            }
+            Kind::Encode(wire::Encode { image }) => Self::Encode {
+                image: required("encode.image", image)?.try_into()?,
+            },
+            Kind::Decode(wire::Decode { latent }) => Self::Decode {
+                latent: required("decode.latent", latent)?.try_into()?,
+            },
+            Kind::Upscale(wire::Upscale { network, image }) => Self::Upscale {
+                network,
+                image: required("upscale.image", image)?.try_into()?,
+            },
         })
     }
 }
@@ -59,7 +86,12 @@ impl From<Guidance> for wire::Guidance {
         Self {
             cfg_scale: f64::from(guidance.cfg_scale),
             uncond: Some(guidance.uncond.into()),
-            conds: conds.map(|(weight, digest)| wire::WeightedDigest { weight, digest: Some(digest.into()) }).collect(),
+            conds: conds
+                .map(|(weight, digest)| wire::WeightedDigest {
+                    weight,
+                    digest: Some(digest.into()),
+                })
+                .collect(),
         }
     }
 }
@@ -68,15 +100,24 @@ impl TryFrom<wire::Guidance> for Guidance {
     type Error = Error;
 
     fn try_from(message: wire::Guidance) -> Result<Self, Error> {
-        let wire::Guidance { cfg_scale, uncond, conds } = message;
+        let wire::Guidance {
+            cfg_scale,
+            uncond,
+            conds,
+        } = message;
         if conds.is_empty() {
-            return Err(Error::Missing { field: "guidance.conds" });
+            return Err(Error::Missing {
+                field: "guidance.conds",
+            });
         }
         let cond = |message| {
             let wire::WeightedDigest { weight, digest } = message;
             Ok::<_, Error>((weight, required("guidance.conds.digest", digest)?.try_into()?))
         };
-        #[expect(clippy::cast_possible_truncation, reason = "guidance is applied in f32, as the networks' output is")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "guidance is applied in f32, as the networks' output is"
+        )]
         let cfg_scale = cfg_scale as f32;
         Ok(Self {
             cfg_scale,
@@ -92,8 +133,12 @@ fn text_to_wire(segments: Vec<Segment>) -> wire::EmbedText {
         Segment::Text { text, weight } => Wire::Text(wire::WeightedText { text, weight }),
         Segment::Break => Wire::Break(wire::Break {}),
     };
-    let wrap = |segment| wire::TextSegment { segment: Some(segment) };
-    wire::EmbedText { segments: segments.into_iter().map(segment).map(wrap).collect() }
+    let wrap = |segment| wire::TextSegment {
+        segment: Some(segment),
+    };
+    wire::EmbedText {
+        segments: segments.into_iter().map(segment).map(wrap).collect(),
+    }
 }
 
 fn text_from_wire(message: wire::EmbedText) -> Result<Vec<Segment>, Error> {
@@ -102,7 +147,10 @@ fn text_from_wire(message: wire::EmbedText) -> Result<Vec<Segment>, Error> {
     let segment = |message: wire::TextSegment| {
         let wire::TextSegment { segment } = message;
         Ok(match required("text.segment", segment)? {
-            Wire::Text(wire::WeightedText { text, weight }) => Segment::text(text, weight)?,
+            Wire::Text(wire::WeightedText { text, weight }) if weight.is_finite() => {
+                Segment::Text { text, weight }
+            }
+            Wire::Text(_) => return Err(Error::Range { field: "text.weight" }),
             Wire::Break(wire::Break {}) => Segment::Break,
         })
     };

@@ -872,13 +872,13 @@ pub struct JobSpec {
     pub dump: bool,
     #[prost(enumeration = "TileGrid", tag = "27")]
     pub tile_grid: i32,
-    /// Target: a factor on the base or on the image, or a size in px.
+    /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
 }
 /// Nested message and enum types in `JobSpec`.
 pub mod job_spec {
-    /// Target: a factor on the base or on the image, or a size in px.
+    /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[derive(Clone, Copy, PartialEq, ::prost::Oneof)]
     pub enum Target {
         #[prost(double, tag = "6")]

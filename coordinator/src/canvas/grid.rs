@@ -328,7 +328,7 @@ fn strides(length: u32, tile: u32, stride: u32) -> Result<Vec<u32>, Error> {
     let room = length - tile;
     let count = room / stride + 1;
     check_count(count)?;
-    let flush = (room % stride != 0).then_some(room);
+    let flush = (!room.is_multiple_of(stride)).then_some(room);
     Ok((0..count).map(|i| i * stride).chain(flush).collect())
 }
 

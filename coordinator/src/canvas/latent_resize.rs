@@ -52,6 +52,23 @@ struct Taps {
     weights: Vec<f32>,
 }
 
+/// A kernel that can be widened: its weight at a distance in px, 0 from `radius` on.
+#[derive(Clone, Copy)]
+struct Kernel {
+    radius: f32,
+    weight: fn(f32) -> f32,
+}
+
+/// The triangle of linear interpolation.
+const TRIANGLE: Kernel = Kernel {
+    radius: 1.0,
+    weight: |distance| (1.0 - distance.abs()).max(0.0),
+};
+const CUBIC: Kernel = Kernel {
+    radius: 2.0,
+    weight: |distance| cubic(distance, -0.5),
+};
+
 // === impl LatentFilter ===
 
 impl LatentFilter {
@@ -142,10 +159,8 @@ impl Taps {
                     let weights = [t + 1.0, t, 1.0 - t, 2.0 - t].map(|distance| cubic(distance, -0.75));
                     taps.push(from, floor(beside) - 1, &weights);
                 }
-                LatentFilter::BilinearAntialiased => taps.push_widened(from, middle, scale, 1.0, triangle),
-                LatentFilter::BicubicAntialiased => {
-                    taps.push_widened(from, middle, scale, 2.0, |distance| cubic(distance, -0.5));
-                }
+                LatentFilter::BilinearAntialiased => taps.push_widened(from, middle, scale, TRIANGLE),
+                LatentFilter::BicubicAntialiased => taps.push_widened(from, middle, scale, CUBIC),
             }
         }
         taps
@@ -164,21 +179,14 @@ impl Taps {
         self.spans.push((low, begin, high - low + 1));
     }
 
-    /// Adds an output pixel whose filter of half-width `radius` is stretched where the axis shrinks, and normalised
-    /// over the source pixels that exist.
-    fn push_widened(
-        &mut self,
-        length: usize,
-        middle: f32,
-        scale: f32,
-        radius: f32,
-        filter: impl Fn(f32) -> f32,
-    ) {
+    /// Adds an output pixel around `middle` whose kernel is stretched where the axis shrinks, and normalised over the
+    /// source pixels that exist.
+    fn push_widened(&mut self, length: usize, middle: f32, scale: f32, kernel: Kernel) {
         let stretch = scale.max(1.0);
-        let support = radius * stretch;
+        let support = kernel.radius * stretch;
         let low = floor(middle - support + 0.5).max(0).unsigned_abs();
         let high = floor(middle + support + 0.5).max(0).unsigned_abs().min(length);
-        let weight = |index: usize| filter((to_f32(index) - middle + 0.5) * (1.0 / stretch));
+        let weight = |index: usize| (kernel.weight)((to_f32(index) - middle + 0.5) * (1.0 / stretch));
         let begin = self.weights.len();
         self.weights.extend((low..high).map(weight));
         let total: f32 = self.weights[begin..].iter().sum();
@@ -216,11 +224,6 @@ impl Taps {
             }
         }
     }
-}
-
-/// The triangle of linear interpolation.
-fn triangle(distance: f32) -> f32 {
-    (1.0 - distance.abs()).max(0.0)
 }
 
 /// Keys' cubic convolution kernel.

@@ -24,56 +24,28 @@ fn spread_grid(width: u32, height: u32, tile: u32, overlap: u32) -> Grid {
 
 #[test]
 fn tile_counts_are_those_of_tiled_diffusion() {
-    // Canvas in px, then (tile, overlap in latent px; tiles; redundancy), computed with Tiled Diffusion's formula.
-    type Column = (u32, u32, usize, f64);
-    let table: [(u32, u32, [Column; 5]); 4] = [
-        (
-            1024,
-            1024,
-            [
-                (96, 48, 4, 2.25),
-                (96, 32, 4, 2.25),
-                (96, 8, 4, 2.25),
-                (128, 16, 1, 1.0),
-                (64, 48, 25, 6.25),
-            ],
-        ),
-        (
-            1024,
-            1536,
-            [
-                (96, 48, 6, 2.25),
-                (96, 32, 6, 2.25),
-                (96, 8, 6, 2.25),
-                (128, 16, 2, 1.333),
-                (64, 48, 45, 7.5),
-            ],
-        ),
+    // Canvas in px; tiles and redundancy for each of the layouts, computed with Tiled Diffusion's formula.
+    let layouts = [(96, 48), (96, 32), (96, 8), (128, 16), (64, 48)];
+    let table = [
+        (1024, 1024, [4, 4, 4, 1, 25], [2.25, 2.25, 2.25, 1.0, 6.25]),
+        (1024, 1536, [6, 6, 6, 2, 45], [2.25, 2.25, 2.25, 1.333, 7.5]),
         (
             2048,
             2048,
-            [
-                (96, 48, 25, 3.516),
-                (96, 32, 16, 2.25),
-                (96, 8, 9, 1.266),
-                (128, 16, 9, 2.25),
-                (64, 48, 169, 10.563),
-            ],
+            [25, 16, 9, 9, 169],
+            [3.516, 2.25, 1.266, 2.25, 10.562],
         ),
         (
             4096,
             4096,
-            [
-                (96, 48, 100, 3.516),
-                (96, 32, 64, 2.25),
-                (96, 8, 36, 1.266),
-                (128, 16, 25, 1.563),
-                (64, 48, 841, 13.141),
-            ],
+            [100, 64, 36, 25, 841],
+            [3.516, 2.25, 1.266, 1.562, 13.141],
         ),
     ];
-    for (width, height, columns) in table {
-        for (tile, overlap, tiles, redundancy) in columns {
+    for (width, height, counts, redundancies) in table {
+        for ((tile, overlap), (count, redundancy)) in
+            layouts.into_iter().zip(counts.into_iter().zip(redundancies))
+        {
             let grid = spread_grid(width / 8, height / 8, tile, overlap);
             println!(
                 "{width}x{height} px, tile {tile}, overlap {overlap}: {} tiles",
@@ -81,7 +53,7 @@ fn tile_counts_are_those_of_tiled_diffusion() {
             );
             assert_eq!(
                 grid.tiles().len(),
-                tiles,
+                count,
                 "{width}x{height}, tile {tile}, overlap {overlap}"
             );
             assert!(

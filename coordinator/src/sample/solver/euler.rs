@@ -1,0 +1,40 @@
+//! Euler (Karras et al. 2022, algorithm 2 without churn): x moves along its slope to the next noise level.
+//!
+//! diffusers' EulerDiscreteScheduler is the same solver; given our levels (`set_timesteps(sigmas=…)`)
+//! it agrees to rounding, with its own `linspace` levels as far as those agree (see `schedule`).
+
+use super::{Evaluation, Update, steps};
+use crate::sample::prediction::Scaling;
+use crate::sample::sampling::Lane;
+use crate::sample::single;
+
+/// x' = x + (x - x0) / sigma * (sigma' - sigma).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::sample) struct Step {
+    sigma: f32,
+    dt: f32,
+}
+
+pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
+    steps(sigmas)
+        .map(|(step, sigma, next)| {
+            let update = Update::Euler(Step {
+                sigma: single(sigma),
+                dt: single(next - sigma),
+            });
+            Evaluation { step, sigma, update }
+        })
+        .collect()
+}
+
+// === impl Step ===
+
+impl Step {
+    pub(super) fn apply(&self, scaling: &Scaling, lane: Lane<'_>) {
+        let Self { sigma, dt } = *self;
+        for (x, &output) in lane.x.iter_mut().zip(lane.prediction) {
+            let slope = (*x - scaling.denoised(*x, output)) / sigma;
+            *x += slope * dt;
+        }
+    }
+}

@@ -2,8 +2,11 @@
 //! the denoised latent from this evaluation and the last.
 //!
 //! The first step has no last one, and a step to 0 would extrapolate over an infinite distance: both take x0
-//! as it is. diffusers' DPMSolverMultistepScheduler is the same solver, but rounds its timesteps to whole
-//! ones and by default spaces them otherwise: it agrees for equal levels only.
+//! as it is.
+//!
+//! diffusers' DPMSolverMultistepScheduler rounds timesteps to whole ones and ends otherwise: with
+//! `timestep_spacing="linspace"` it is 7e-3 away after 20 steps of the tests' network on the Karras and
+//! exponential schedules, 0.13 on the normal one.
 
 use super::{Evaluation, Update};
 use crate::sample::prediction::Scaling;

@@ -1,8 +1,10 @@
 //! Euler ancestral, eta 1: an Euler step down past the next noise level, then fresh noise up to it.
 //!
 //! The split keeps the variance, down² + up² = next², and with eta 1 is DDPM's: down = next² / sigma. No
-//! noise is drawn for a step that ends at 0. diffusers' EulerAncestralDiscreteScheduler is the same solver,
-//! on its own levels.
+//! noise is drawn for a step that ends at 0.
+//!
+//! diffusers' EulerAncestralDiscreteScheduler with `timestep_spacing="linspace"`, given the same noise, ends
+//! within 4e-6 of it after 20 steps of the tests' network on the normal schedule, the only one it has.
 
 use super::{Evaluation, Update, steps};
 use crate::sample::prediction::Scaling;

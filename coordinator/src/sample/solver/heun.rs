@@ -3,7 +3,8 @@
 //! slope at 0.
 //!
 //! The second evaluation belongs to the canvas at the next noise level, so tiles are blended there as well.
-//! diffusers' HeunDiscreteScheduler is the same solver, on its own levels.
+//! diffusers' HeunDiscreteScheduler with `timestep_spacing="linspace"` ends within 2e-6 of it after 20 steps
+//! of the tests' network, on all three schedules.
 
 use super::{Evaluation, Update, euler, steps};
 use crate::sample::prediction::Scaling;

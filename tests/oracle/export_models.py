@@ -31,7 +31,9 @@ TOLERANCE = 1e-4
 
 def export_sd15(source: Path, target: Path) -> None:
     """Optimum's own export of a diffusers folder, then halves."""
-    main_export(str(source), str(target), task="text-to-image", library_name="diffusers", device="cpu", do_validation=False)
+    main_export(
+        str(source), str(target), task="text-to-image", library_name="diffusers", device="cpu", do_validation=False
+    )  # fmt: skip
     for part in PARTS:
         store_halved(target / part / "model.onnx", target / part / "model.onnx")
     for config in target.rglob("*.json"):

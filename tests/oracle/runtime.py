@@ -70,7 +70,8 @@ class Networks:
 
     def decode(self, latent: np.ndarray, scaling_factor: float = 0.18215) -> np.ndarray:
         """[1, 4, h, w] as a sampler leaves it to [1, 3, 8h, 8w], about -1..1."""
-        return self.vae_decoder.run(None, {"latent_sample": (latent / np.float32(scaling_factor)).astype(np.float32)})[0]
+        scaled = (latent / np.float32(scaling_factor)).astype(np.float32)
+        return self.vae_decoder.run(None, {"latent_sample": scaled})[0]
 
 
 class Guided:

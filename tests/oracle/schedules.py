@@ -5,6 +5,7 @@ for the same levels it is used as it stands; where it rounds timesteps (DPM++ 2M
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from diffusers import (
     SchedulerMixin,
 )
 from runtime import TRAINING, k_diffusion
+
+Prediction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 sampling, external = k_diffusion()
 ALPHAS = DDIMScheduler(**TRAINING).alphas_cumprod
@@ -42,7 +45,7 @@ def levels(schedule: str, steps: int) -> torch.Tensor:
 
 
 def ddim_levels(steps: int) -> torch.Tensor:
-    """[steps + 1] sigmas of DDIM's integer timesteps 1 + k * (1000 // steps), from high to low, then that of timestep 0."""
+    """[steps + 1] sigmas of DDIM's timesteps 1 + k * (1000 // steps), from high to low, then that of timestep 0."""
     timesteps = torch.arange(steps) * (1000 // steps) + 1
     return TABLE.sigmas[torch.cat([timesteps.flip(0), torch.zeros(1, dtype=timesteps.dtype)])]
 
@@ -98,7 +101,9 @@ def describe(scheduler: SchedulerMixin | None) -> str | None:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in chosen.items())})"
 
 
-def solve(sampler: str, sigmas: torch.Tensor, start: torch.Tensor, eps, generator: torch.Generator) -> torch.Tensor:  # noqa: ANN001
+def solve(
+    sampler: str, sigmas: torch.Tensor, start: torch.Tensor, eps: Prediction, generator: torch.Generator
+) -> torch.Tensor:
     """Runs k-diffusion's own loop from x = latent + noise * sigmas[0]; the result is a latent as diffusers has it.
 
     DDIM with eta 0 is Euler on DDIM's levels; its last level is not 0, so the result returns to diffusers' scale,
@@ -114,6 +119,9 @@ def solve(sampler: str, sigmas: torch.Tensor, start: torch.Tensor, eps, generato
 
 
 def first_scale(sampler: str, sigmas: torch.Tensor) -> float:
-    """What the base pass multiplies unit noise by: sigma, or for DDIM, whose pure noise has size 1 in its own scale, sqrt(1 + sigma^2)."""
+    """What the base pass multiplies unit noise by.
+
+    sigma; or sqrt(1 + sigma^2) for DDIM, whose pure noise has size 1 in diffusers' scale.
+    """
     high = float(np.float64(sigmas[0]))
     return math.sqrt(1 + high * high) if sampler == "ddim" else high

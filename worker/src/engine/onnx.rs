@@ -1,0 +1,108 @@
+//! The engine that runs graphs with ONNX Runtime: files and a device in, results out.
+
+mod input;
+mod provider;
+mod session;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use tessera_proto::Tensor;
+
+use super::{DeviceSpec, Engine, Error, Named, Network, Runtime};
+use crate::graph::{GraphFacts, attention::Fused};
+use session::Session;
+
+/// How networks are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Where they run.
+    pub device: DeviceSpec,
+    /// Whether exported attention is replaced by one operator (`--no-fuse` keeps it).
+    pub fuse: bool,
+}
+
+/// Networks of one model on one device. Each is loaded at its first use and kept.
+pub struct OnnxEngine {
+    runtime: Runtime,
+    options: Options,
+    files: HashMap<Network, PathBuf>,
+    sessions: HashMap<Network, Session>,
+}
+
+// === impl OnnxEngine ===
+
+impl OnnxEngine {
+    /// An engine without networks.
+    ///
+    /// # Errors
+    /// The library lacks what the device needs.
+    pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
+        provider::of(&runtime, options.device)?;
+        Ok(Self {
+            runtime,
+            options,
+            files: HashMap::new(),
+            sessions: HashMap::new(),
+        })
+    }
+
+    /// Names the graph file of a network; replaces an earlier one.
+    pub fn add(&mut self, network: Network, file: impl Into<PathBuf>) {
+        self.sessions.remove(&network);
+        self.files.insert(network, file.into());
+    }
+
+    /// Loads a network now, so that a damaged file is known before any work begins. Returns what was rewritten.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or is refused by ONNX Runtime or the device.
+    pub fn load(&mut self, network: &Network) -> Result<Fused, Error> {
+        self.session(network).map(|session| session.fused())
+    }
+
+    /// The library in use.
+    #[must_use]
+    pub fn library(&self) -> &Path {
+        self.runtime.path()
+    }
+
+    fn session(&mut self, network: &Network) -> Result<&mut Session, Error> {
+        if !self.sessions.contains_key(network) {
+            let absent = || Error::Absent {
+                network: network.clone(),
+            };
+            let file = self.files.get(network).ok_or_else(absent)?;
+            let session = Session::load(&self.runtime, self.options, network, file)?;
+            self.sessions.insert(network.clone(), session);
+        }
+        Ok(self.sessions.get_mut(network).expect("inserted above"))
+    }
+}
+
+impl Engine for OnnxEngine {
+    fn facts(&mut self, network: &Network) -> Result<&GraphFacts, Error> {
+        self.session(network).map(|session| session.facts())
+    }
+
+    fn run(
+        &mut self,
+        network: &Network,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+    ) -> Result<Vec<Tensor>, Error> {
+        self.session(network)?.run(inputs, outputs)
+    }
+}
+
+impl std::fmt::Debug for OnnxEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let loaded: Vec<&Network> = self.sessions.keys().collect();
+        f.debug_struct("OnnxEngine")
+            .field("options", &self.options)
+            .field("loaded", &loaded)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! An engine that makes results up: any input in, a smooth function of it out, after a set delay.
+//!
+//! For tests of everything around the networks, at any scale, without a model. Results have the shapes of a Stable
+//! Diffusion 1.x model, are finite, and depend on every input of the call, so a mixed-up tile, prompt or timestep
+//! shows.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tessera_proto::Tensor;
+
+use super::{Engine, Error, Named, Network, Value};
+use crate::graph::{Dim, Element, GraphFacts, Slot};
+
+/// Image px per latent px and side.
+const SCALE: usize = 8;
+
+/// How much larger the made-up upscaler makes images.
+const ENLARGE: usize = 4;
+
+/// The simulated engine.
+#[derive(Debug, Clone)]
+pub struct Simulated {
+    delay: Duration,
+    width: usize,
+    facts: GraphFacts,
+}
+
+// === impl Simulated ===
+
+impl Simulated {
+    /// An engine whose calls take `delay` each, and whose prompt embeddings are `width` wide (768 in SD 1.x).
+    #[must_use]
+    pub fn new(delay: Duration, width: usize) -> Self {
+        Self {
+            delay,
+            width,
+            facts: GraphFacts::default(),
+        }
+    }
+
+    fn result(&self, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
+        match network {
+            Network::TextEncoder => self.embed(network, ids(network, inputs, "input_ids")?),
+            Network::Unet => predict(network, inputs),
+            Network::VaeEncoder => encode(network, image(network, inputs, "sample")?),
+            Network::VaeDecoder => enlarge(network, image(network, inputs, "latent_sample")?, SCALE),
+            Network::Upscaler(_) => enlarge(network, image(network, inputs, "input")?, ENLARGE),
+        }
+    }
+
+    /// `[n, 77]` to `[n, 77, width]`: waves whose phase is the token and whose pitch is the column.
+    fn embed(&self, network: &Network, (shape, ids): ([usize; 2], &[i64])) -> Result<Tensor, Error> {
+        let wave = |(id, column): (i64, usize)| (real(column) * 0.1 + whole(id) * 0.7).sin();
+        let data = ids
+            .iter()
+            .flat_map(|&id| (0..self.width).map(move |column| (id, column)))
+            .map(wave)
+            .collect();
+        tensor(network, vec![shape[0], shape[1], self.width], data)
+    }
+}
+
+impl Engine for Simulated {
+    fn facts(&mut self, network: &Network) -> Result<&GraphFacts, Error> {
+        self.facts = facts(network, self.width);
+        Ok(&self.facts)
+    }
+
+    fn run(
+        &mut self,
+        network: &Network,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+    ) -> Result<Vec<Tensor>, Error> {
+        let start = Instant::now();
+        let result = self.result(network, inputs)?;
+        let results = outputs.iter().map(|_| result.clone()).collect();
+        // What the arithmetic took is part of the delay, so that a call takes the same for any tile.
+        thread::sleep(self.delay.saturating_sub(start.elapsed()));
+        Ok(results)
+    }
+}
+
+/// `[n, 4, h, w]` to the same shape: the sample, a ripple, and a shift by the item's own conditioning and timestep.
+fn predict(network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
+    let sample = image(network, inputs, "sample")?;
+    let states = image(network, inputs, "encoder_hidden_states")?;
+    let timestep = match value(network, inputs, "timestep")? {
+        Value::PerItem { value, .. } => value,
+        Value::Tensor(_) | Value::Ids { .. } => {
+            return Err(wrong(network, "timestep", "one number is needed"));
+        }
+    };
+    let items = sample.shape()[0];
+    if states.shape()[0] != items {
+        return Err(wrong(
+            network,
+            "encoder_hidden_states",
+            "as many rows as the sample has are needed",
+        ));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a made-up phase")]
+    let phase = (timestep * 0.01) as f32;
+    let mut data = Vec::with_capacity(sample.data().len());
+    let (per_item, per_state) = (sample.data().len() / items, states.data().len() / items);
+    for (latent, state) in sample
+        .data()
+        .chunks(per_item)
+        .zip(states.data().chunks(per_state))
+    {
+        let shift = state.iter().sum::<f32>() / real(per_state);
+        data.extend(
+            latent
+                .iter()
+                .map(|&x| 0.8 * x + 0.1 * (3.0 * x + phase).sin() + 0.05 * shift),
+        );
+    }
+    tensor(network, sample.shape().to_vec(), data)
+}
+
+/// `[1, 3, h, w]` to moments `[1, 8, h / 8, w / 8]`: block means, and a log variance of almost nothing.
+fn encode(network: &Network, image: &Tensor) -> Result<Tensor, Error> {
+    let [n, c, h, w] = nchw(network, "sample", image)?;
+    if n != 1 || c != 3 || h % SCALE != 0 || w % SCALE != 0 {
+        return Err(wrong(
+            network,
+            "sample",
+            "[1, 3, h, w] with h and w multiples of 8 is needed",
+        ));
+    }
+    let (rows, columns) = (h / SCALE, w / SCALE);
+    let mut data = vec![-30.0; 8 * rows * columns];
+    for (index, mean) in data.iter_mut().take(4 * rows * columns).enumerate() {
+        let (channel, row, column) = (index / (rows * columns), index / columns % rows, index % columns);
+        let pixel =
+            |at: usize| (channel % 3 * h + row * SCALE + at / SCALE) * w + column * SCALE + at % SCALE;
+        *mean = (0..SCALE * SCALE).map(|at| image.data()[pixel(at)]).sum::<f32>() / real(SCALE * SCALE);
+    }
+    tensor(network, vec![1, 8, rows, columns], data)
+}
+
+/// `[1, c, h, w]` to `[1, 3, factor * h, factor * w]`: the first three channels, each value repeated.
+fn enlarge(network: &Network, image: &Tensor, factor: usize) -> Result<Tensor, Error> {
+    let [n, c, h, w] = nchw(network, "image", image)?;
+    if n != 1 || c < 3 {
+        return Err(wrong(network, "image", "[1, 3 or more, h, w] is needed"));
+    }
+    let (height, width) = (h * factor, w * factor);
+    let at = |index: usize| {
+        let (channel, row, column) = (index / (height * width), index / width % height, index % width);
+        image.data()[(channel * h + row / factor) * w + column / factor]
+    };
+    tensor(
+        network,
+        vec![1, 3, height, width],
+        (0..3 * height * width).map(at).collect(),
+    )
+}
+
+/// Names and shapes as Optimum exports them.
+fn facts(network: &Network, width: usize) -> GraphFacts {
+    let free = |name: &str| Dim::Free(name.to_owned());
+    let fixed = |length: usize| Dim::Fixed(u64::try_from(length).unwrap_or(u64::MAX));
+    let slot = |name: &str, element, dims| Slot {
+        name: name.to_owned(),
+        element,
+        dims: Some(dims),
+    };
+    let image = |name: &str, channels| {
+        slot(
+            name,
+            Element::F32,
+            vec![free("batch_size"), fixed(channels), free("height"), free("width")],
+        )
+    };
+    let states = |name: &str| {
+        slot(
+            name,
+            Element::F32,
+            vec![free("batch_size"), free("sequence_length"), fixed(width)],
+        )
+    };
+    let (inputs, outputs) = match network {
+        Network::TextEncoder => {
+            let ids = slot(
+                "input_ids",
+                Element::I64,
+                vec![free("batch_size"), free("sequence_length")],
+            );
+            (vec![ids], vec![states("last_hidden_state")])
+        }
+        Network::Unet => {
+            let timestep = slot("timestep", Element::F32, Vec::new());
+            (
+                vec![image("sample", 4), timestep, states("encoder_hidden_states")],
+                vec![image("out_sample", 4)],
+            )
+        }
+        Network::VaeEncoder => (vec![image("sample", 3)], vec![image("latent_parameters", 8)]),
+        Network::VaeDecoder => (vec![image("latent_sample", 4)], vec![image("sample", 3)]),
+        Network::Upscaler(_) => (vec![image("input", 3)], vec![image("output", 3)]),
+    };
+    GraphFacts { inputs, outputs }
+}
+
+fn value<'v>(network: &Network, inputs: &[Named<'v>], name: &str) -> Result<Value<'v>, Error> {
+    let found = inputs
+        .iter()
+        .find(|input| input.name == name)
+        .map(|input| input.value);
+    found.ok_or_else(|| wrong(network, name, "it is needed"))
+}
+
+fn image<'v>(network: &Network, inputs: &[Named<'v>], name: &str) -> Result<&'v Tensor, Error> {
+    match value(network, inputs, name)? {
+        Value::Tensor(tensor) => Ok(tensor),
+        Value::Ids { .. } | Value::PerItem { .. } => Err(wrong(network, name, "a tensor is needed")),
+    }
+}
+
+fn ids<'v>(network: &Network, inputs: &[Named<'v>], name: &str) -> Result<([usize; 2], &'v [i64]), Error> {
+    match value(network, inputs, name)? {
+        Value::Ids { shape, ids } => Ok((shape, ids)),
+        Value::Tensor(_) | Value::PerItem { .. } => Err(wrong(network, name, "whole numbers are needed")),
+    }
+}
+
+fn nchw(network: &Network, name: &str, tensor: &Tensor) -> Result<[usize; 4], Error> {
+    tensor
+        .nchw()
+        .ok_or_else(|| wrong(network, name, "four dimensions are needed"))
+}
+
+fn wrong(network: &Network, input: &str, reason: &str) -> Error {
+    Error::Input {
+        network: network.clone(),
+        input: input.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn tensor(network: &Network, shape: Vec<usize>, data: Vec<f32>) -> Result<Tensor, Error> {
+    let failed = |error: tessera_proto::TensorError| Error::Failed {
+        network: network.clone(),
+        reason: error.to_string(),
+    };
+    Tensor::new(shape, data).map_err(failed)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "made-up numbers")]
+fn real(count: usize) -> f32 {
+    count as f32
+}
+
+#[expect(clippy::cast_precision_loss, reason = "made-up numbers")]
+fn whole(id: i64) -> f32 {
+    id as f32
+}

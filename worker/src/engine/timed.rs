@@ -1,0 +1,58 @@
+//! An engine that adds up the time spent in another one.
+
+use std::time::{Duration, Instant};
+
+use tessera_proto::Tensor;
+
+use super::{Engine, Error, Named, Network};
+use crate::graph::GraphFacts;
+
+/// Passes every call on, and measures [`Engine::run`].
+pub struct Timed<'e> {
+    engine: &'e mut dyn Engine,
+    busy: Duration,
+}
+
+// === impl Timed ===
+
+impl<'e> Timed<'e> {
+    /// Starts at zero.
+    pub fn new(engine: &'e mut dyn Engine) -> Self {
+        Self {
+            engine,
+            busy: Duration::ZERO,
+        }
+    }
+
+    /// Time inside networks so far.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        self.busy
+    }
+}
+
+impl Engine for Timed<'_> {
+    fn facts(&mut self, network: &Network) -> Result<&GraphFacts, Error> {
+        self.engine.facts(network)
+    }
+
+    fn run(
+        &mut self,
+        network: &Network,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+    ) -> Result<Vec<Tensor>, Error> {
+        let start = Instant::now();
+        let result = self.engine.run(network, inputs, outputs);
+        self.busy += start.elapsed();
+        result
+    }
+}
+
+impl std::fmt::Debug for Timed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Timed")
+            .field("busy", &self.busy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,121 @@
-//! skeleton
+//! Tessera's coordinator: plans jobs, steps their latents, blends their tiles, places their tasks on workers.
+//!
+//! # Layout
+//! Pure (no I/O, no async, no clock, no global):
+//! - [`prompt`]: A1111's prompt grammar; [`sample`]: schedules, solvers, noise; [`canvas`]: tiles, cells, blending;
+//!   [`picture`]: pixels, image files, metadata.
+//! - [`render`]: one job as a state machine, and its plan.
+//! - [`fleet`]: workers, leases, placement, retries.
+//!
+//! Around them:
+//! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
+//! - `store`: files of finished jobs. `rpc`: the two services. [`report`]: what a job cost.
+//!
+//! **Invariant: `fleet` never sees pixels, `render` never sees workers.**
+
+mod actor;
+pub mod canvas;
+pub mod fleet;
+pub mod picture;
+pub mod prompt;
+pub mod render;
+pub mod report;
+mod rpc;
+pub mod sample;
+mod store;
+
+use std::{path::PathBuf, time::Duration};
+
+use tessera_proto::{
+    limits,
+    wire::{self, fleet_server::FleetServer, jobs_server::JobsServer},
+};
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+use actor::Handle;
+use rpc::{FleetService, JobsService};
+use store::Artifacts;
+
+/// How a coordinator behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How often a worker shows that it lives.
+    pub heartbeat: Duration,
+    /// A worker silent for so long is lost; several heartbeats, so that a lost packet is not a lost worker.
+    pub silence: Duration,
+    /// A worker that holds one task for so long is lost. The largest tile on the slowest device must fit.
+    pub task_timeout: Duration,
+    /// A job waits so long for a first worker.
+    pub worker_wait: Duration,
+    /// Where files of finished jobs go; `None` = a temporary folder, removed at the end.
+    pub artifacts: Option<PathBuf>,
+}
+
+/// Why a coordinator stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The artifacts' folder cannot be used.
+    #[error("the folder for finished files cannot be used: {0}")]
+    Artifacts(std::io::Error),
+    /// Reflection cannot be set up.
+    #[error("the reflection service cannot be set up: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Listener(#[from] tonic::transport::Error),
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    /// Two seconds of heartbeat, ten of silence; ten minutes for a task; a minute for a first worker.
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(2),
+            silence: Duration::from_secs(10),
+            task_timeout: Duration::from_secs(600),
+            worker_wait: Duration::from_secs(60),
+            artifacts: None,
+        }
+    }
+}
+
+/// Serves on `listener` until `shutdown` is done.
+///
+/// # Errors
+/// The folder for finished files cannot be used, or the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
+    let actor = Handle::start(options, artifacts);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<JobsServer<JobsService>>().await;
+    health.set_serving::<FleetServer<FleetService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let jobs = JobsServer::new(JobsService::new(actor.clone()))
+        .max_decoding_message_size(limits::JOBS_MESSAGE)
+        .max_encoding_message_size(limits::JOBS_MESSAGE);
+    let fleet = FleetServer::new(FleetService::new(actor))
+        .max_decoding_message_size(limits::FLEET_MESSAGE)
+        .max_encoding_message_size(limits::FLEET_MESSAGE);
+    // Accepted sockets of a listener of our own have Nagle's algorithm on: each small reply would wait 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(jobs)
+        .add_service(fleet)
+        .serve_with_incoming_shutdown(incoming, shutdown)
+        .await?;
+    Ok(())
+}

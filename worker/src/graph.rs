@@ -18,6 +18,8 @@ mod view;
 mod wire;
 
 #[cfg(test)]
+pub(crate) mod sketch;
+#[cfg(test)]
 mod tests;
 
 pub use facts::{Dim, Element, GraphFacts, Slot};

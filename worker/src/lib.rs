@@ -1,1 +1,232 @@
-//! skeleton
+//! Tessera's worker: runs the networks of one model folder on one device, one task after another.
+//!
+//! # Layout
+//! - [`model`]: what lies in a model folder; [`text`]: prompts to tokens.
+//! - [`graph`]: ONNX graphs, read with bounds and rewritten (pure); [`engine`]: what runs them.
+//! - [`task`]: what a worker can be asked for; [`device`]: the thread that does it.
+//! - `link`: the stream to the coordinator; `heartbeat`: its signs of life.
+
+pub mod device;
+pub mod engine;
+pub mod graph;
+mod heartbeat;
+mod link;
+pub mod model;
+mod runner;
+pub mod task;
+pub mod text;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tessera_proto::{Hello, ModelFacts, Outcome};
+use tokio::sync::mpsc;
+
+use device::{Device, Gone, Order};
+use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, library::Places};
+use link::Link;
+use model::{HashCache, ModelFolder};
+use runner::{ModelRunner, Texts};
+use text::Tokenizer;
+
+pub use link::Error as LinkError;
+
+/// Outcomes that wait for the stream: no more than tasks in hand.
+const OUTCOMES: usize = 4;
+
+/// Longest pause between two attempts to reach the coordinator.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a worker is to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the coordinator listens: `http://host:port`.
+    pub coordinator: String,
+    /// The worker's name for people.
+    pub name: String,
+    /// What to run on.
+    pub device: DeviceSpec,
+    /// The model folder; simulated devices need none.
+    pub model: Option<PathBuf>,
+    /// The ONNX Runtime library, where it is not found by itself.
+    pub onnxruntime: Option<PathBuf>,
+    /// Whether exported attention is replaced by one operator.
+    pub fuse: bool,
+    /// How long to look for a coordinator that does not answer, at the start and after a break; zero = end with the
+    /// stream.
+    pub patience: Duration,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A device that runs models was given none.
+    #[error("device {device} needs a model: name its folder with --model")]
+    NoModel {
+        /// The device.
+        device: DeviceSpec,
+    },
+    /// The model folder is refused.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    /// The tokenizer is refused.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// The engine cannot run the model.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The coordinator cannot be reached, or refuses us.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The device thread panicked.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// A thread of ours panicked.
+    #[error("starting the device ended unexpectedly")]
+    Start,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether the user can mend it by another command line, model or installation.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NoModel { .. }
+                | Self::Model(_)
+                | Self::Text(_)
+                | Self::Engine(_)
+                | Self::Link(LinkError::Url { .. })
+        )
+    }
+}
+
+/// Loads the model and attends to the coordinator until `shutdown` is done or the coordinator stays away for longer than
+/// the options' patience.
+///
+/// # Errors
+/// The model or the library is refused, or the coordinator cannot be reached.
+pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    let (report, mut outcomes) = mpsc::channel(OUTCOMES);
+    let settings = options.clone();
+    // Hashing and loading a model takes seconds.
+    let started = tokio::task::spawn_blocking(move || start(&settings, report));
+    let (device, facts) = started.await.map_err(|_| Error::Start)??;
+    let hello = Hello {
+        name: options.name.clone(),
+        device: options.device.to_string(),
+        model: facts,
+    };
+    tokio::pin!(shutdown);
+    let mut waiting_since = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let attempt = Link::open(&options.coordinator, hello.clone());
+        let opened = tokio::select! {
+            opened = attempt => opened,
+            () = &mut shutdown => return Ok(()),
+        };
+        let ended = match opened {
+            Ok(mut link) => {
+                let ended = tokio::select! {
+                    ended = link.serve(&device, &mut outcomes) => ended,
+                    () = &mut shutdown => return link.leave().await.map_err(Error::from),
+                };
+                device.tell(Order::Reset)?;
+                (waiting_since, pause) = (Instant::now(), Duration::from_millis(100));
+                ended
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) if options.patience.is_zero() => return Ok(()),
+            Err(error) if !error.is_passing() || options.patience <= waiting_since.elapsed() => {
+                return Err(error.into());
+            }
+            Ok(()) => tracing::info!("the coordinator hung up, looking for it again"),
+            Err(error) => tracing::debug!(%error, "no stream, trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = &mut shutdown => return Ok(()),
+        }
+    }
+}
+
+/// `$TESSERA_HOME`, or `~/.local/share/tessera`: where downloads and caches lie.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    Places::of_process(None).home
+}
+
+/// Opens a model folder, with content hashes remembered in [`home`].
+///
+/// # Errors
+/// The folder is refused.
+pub fn open_model(folder: &Path) -> Result<ModelFolder, model::Error> {
+    let hashes = home().map_or_else(HashCache::unsaved, |home| HashCache::in_folder(&home));
+    ModelFolder::open(folder, &hashes)
+}
+
+/// Starts the device thread with the model loaded on it.
+fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, ModelFacts), Error> {
+    // Outcomes of a worker that is ending go nowhere.
+    let done = move |outcome| drop(report.blocking_send(outcome));
+    if let DeviceSpec::Simulated { delay } = options.device {
+        let facts = ModelFacts::simulated();
+        let (width, scale) = (facts.embedding_width as usize, facts.vae_scale as usize);
+        let build = move || {
+            let engine = Box::new(Simulated::new(delay, width));
+            Ok::<_, Error>(ModelRunner::new(engine, Texts::Simulated, scale))
+        };
+        return Ok((Device::start(build, done)?, facts));
+    }
+    let folder = options.model.as_ref().ok_or(Error::NoModel {
+        device: options.device,
+    })?;
+    let folder = open_model(folder)?;
+    let runtime =
+        Runtime::load(&Places::of_process(options.onnxruntime.clone())).map_err(engine::Error::from)?;
+    let engine_options = engine::Options {
+        device: options.device,
+        fuse: options.fuse,
+    };
+    let facts = folder.facts().clone();
+    let build = move || load(&folder, runtime, engine_options);
+    Ok((Device::start(build, done)?, facts))
+}
+
+/// Loads and checks every network of a folder: a damaged one is refused now, not in the middle of a job.
+fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Result<ModelRunner, Error> {
+    let tokenizer = Tokenizer::open(folder.tokenizer(), folder.vocab_size())?;
+    let mut engine = OnnxEngine::new(runtime, options)?;
+    for (network, file) in folder.graphs() {
+        engine.add(network.clone(), file);
+        let fused = engine.load(network)?;
+        model::check::graph(file, network, engine.facts(network)?, folder.facts())?;
+        tracing::info!(%network, attention = ?fused, "network loaded");
+    }
+    let scale = folder.facts().vae_scale as usize;
+    Ok(ModelRunner::new(
+        Box::new(engine),
+        Texts::Model(Box::new(tokenizer)),
+        scale,
+    ))
+}
+
+/// A name for people: `host/process`.
+#[must_use]
+pub fn default_name() -> String {
+    let host = env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+    let host = host.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    format!(
+        "{}/{}",
+        host.as_deref().unwrap_or("worker").trim(),
+        std::process::id()
+    )
+}

@@ -59,6 +59,7 @@ pub(super) fn dims(inference: &Inference<'_>, node: &NodeProto, inputs: &[&Known
         "Reshape" => reshape(inference, node, first),
         "Unsqueeze" => unsqueeze(inference, node, first?),
         "Conv" => conv(first?, inputs.get(1)?.dims.as_ref()?),
+        "ReduceMean" => reduce(inference, node, first?),
         "Resize" | "Pad" | "Slice" | "Concat" => Some(vec![None; first?.len()]),
         "Gather" => gather(node, first?, inputs.get(1)?.dims.as_ref()?),
         _ => None,
@@ -133,18 +134,49 @@ fn reshape(inference: &Inference<'_>, node: &NodeProto, from: Option<&Dims>) -> 
 }
 
 fn unsqueeze(inference: &Inference<'_>, node: &NodeProto, from: &Dims) -> Option<Dims> {
-    let axes = match node.input.get(1) {
-        Some(axes) => inference.wholes(axes)?,
-        None => node.ints("axes")?.to_vec(),
-    };
+    let axes = axes(inference, node)?;
     let rank = from.len() + axes.len();
-    let rank_i64 = i64::try_from(rank).ok()?;
-    let added = |axis: usize| {
-        axes.iter()
-            .any(|&new| usize::try_from(if new < 0 { new + rank_i64 } else { new }) == Ok(axis))
-    };
     let mut rest = from.iter().copied();
-    (0..rank)
-        .map(|axis| if added(axis) { Some(Some(1)) } else { rest.next() })
-        .collect()
+    let length = |axis| {
+        if is_among(&axes, axis, rank) {
+            Some(Some(1))
+        } else {
+            rest.next()
+        }
+    };
+    (0..rank).map(length).collect()
+}
+
+/// Reduced axes stay, with length 1.
+fn reduce(inference: &Inference<'_>, node: &NodeProto, from: &Dims) -> Option<Dims> {
+    let axes = axes(inference, node).filter(|_| node.int("keepdims") != Some(0))?;
+    let length = |(axis, length): (usize, &Option<i64>)| {
+        if is_among(&axes, axis, from.len()) {
+            Some(1)
+        } else {
+            *length
+        }
+    };
+    Some(from.iter().enumerate().map(length).collect())
+}
+
+/// The axes that a node works on: an attribute in older operator sets, the second input in newer ones.
+fn axes(inference: &Inference<'_>, node: &NodeProto) -> Option<Vec<i64>> {
+    match node.input.get(1) {
+        Some(axes) => inference.wholes(axes),
+        None => node.ints("axes").map(<[i64]>::to_vec),
+    }
+}
+
+/// Whether `axis` of `rank` is in a list, where negative axes count from the end.
+fn is_among(axes: &[i64], axis: usize, rank: usize) -> bool {
+    let place = |axis: i64| {
+        usize::try_from(if axis < 0 {
+            axis.checked_add_unsigned(rank as u64)?
+        } else {
+            axis
+        })
+        .ok()
+    };
+    axes.iter().any(|&listed| place(listed) == Some(axis))
 }

@@ -20,6 +20,8 @@ struct Result<'g> {
     /// The node that writes the 3-d result, and that result's target shape.
     last: usize,
     target: &'g str,
+    /// N and d of the split of `[B * N, T, d]`, where there is one.
+    split: Option<(i64, i64)>,
     /// Cast between Softmax and the MatMul with v (ONNX code).
     before: Option<i64>,
     /// The last cast after that MatMul (ONNX code).
@@ -44,7 +46,7 @@ pub(super) fn find<'g>(view: &View<'g>, softmax: &'g NodeProto, axis_is_last: bo
         operand::trace(view, k)?,
         operand::trace(view, result.v)?,
     );
-    if !fit(&q, &k, &v) || !merges(view, &result, v.heads.checked_mul(v.head_dim)?) {
+    if !fit(&q, &k, &v) || !merges(view, &result, &v) {
         return None;
     }
     let scale = scale * q.scale * k.scale;
@@ -119,24 +121,21 @@ fn is_nought(view: &View<'_>, value: &str) -> bool {
 /// Walks on from the Softmax to the 3-d result: MatMul with v, perhaps a split of batch and heads, Transpose, Reshape.
 fn result<'g>(view: &View<'g>, softmax: &'g NodeProto) -> Option<Result<'g>> {
     let mut value = softmax.output.first()?.as_str();
-    let (mut before, mut after, mut v, mut transposed) = (None, None, None, false);
+    let (mut before, mut after, mut v, mut split, mut transposed) = (None, None, None, None, false);
     for _ in 0..10 {
-        let (index, node) = view.only_reader(value)?;
+        let (index, node) = next(view, value)?;
         match (node.op_type(), v, transposed) {
             ("Identity", ..) => {}
             ("Cast", None, _) => before = node.int("to"),
             ("Cast", Some(_), _) => after = node.int("to"),
             ("MatMul", None, _) if node.input.first()? == value => v = Some(node.input.get(1)?.as_str()),
             ("Transpose", Some(_), false) if node.ints("perm")? == [0, 2, 1, 3] => transposed = true,
-            ("Reshape", Some(_), false) => {
-                // [B * N, T, d] -> [B, N, T, d]: heads are compared by the caller through v.
-                let [batch, heads, _, depth] = view.inference().values(node.input.get(1)?)? else {
+            ("Reshape", Some(_), false) if split.is_none() => {
+                let target = view.inference().values(node.input.get(1)?)?;
+                let [_, heads, Entry::Axis(1), depth] = target else {
                     return None;
                 };
-                let known = heads.whole().is_some() && depth.whole().is_some();
-                if !keeps_batch(*batch, None) && !known {
-                    return None;
-                }
+                split = Some((heads.whole()?, depth.whole()?));
             }
             ("Reshape", Some(v), true) => {
                 let target = node.input.get(1)?;
@@ -144,6 +143,7 @@ fn result<'g>(view: &View<'g>, softmax: &'g NodeProto) -> Option<Result<'g>> {
                     v,
                     last: index,
                     target,
+                    split,
                     before,
                     after,
                 });
@@ -155,6 +155,14 @@ fn result<'g>(view: &View<'g>, softmax: &'g NodeProto) -> Option<Result<'g>> {
     None
 }
 
+/// The only node that reads a value, apart from those that read its shape.
+fn next<'g>(view: &View<'g>, value: &str) -> Option<(usize, &'g NodeProto)> {
+    let mut readers = view.readers(value).iter().map(|&index| (index, view.node(index)));
+    let mut readers = readers.by_ref().filter(|(_, node)| !node.is("Shape"));
+    let first = readers.next();
+    first.filter(|_| readers.next().is_none())
+}
+
 /// Whether q, k and v are one attention's.
 fn fit(q: &Operand<'_>, k: &Operand<'_>, v: &Operand<'_>) -> bool {
     let axes = q.axes == PLAIN && k.axes == TRANSPOSED && v.axes == PLAIN;
@@ -162,12 +170,15 @@ fn fit(q: &Operand<'_>, k: &Operand<'_>, v: &Operand<'_>) -> bool {
     axes && heads && q.head_dim == k.head_dim && v.scale == 1.0
 }
 
-/// Whether the result is brought back to `[B, T, width]`.
-fn merges(view: &View<'_>, result: &Result<'_>, width: i64) -> bool {
-    let Some([batch, tokens, last]) = view.inference().values(result.target) else {
+/// Whether the result is brought back to `[B, T, N * e]`: when two of the three lengths are kept, so is the third.
+fn merges(view: &View<'_>, result: &Result<'_>, v: &Operand<'_>) -> bool {
+    let Some([batch, tokens, width]) = view.inference().values(result.target) else {
         return false;
     };
-    let free = |entry: &Entry| entry.whole() == Some(-1);
-    let tokens_kept = free(tokens) || matches!(tokens, Entry::Axis(_)) || tokens.whole() == Some(0);
-    keeps_batch(*batch, None) && tokens_kept && (last.whole() == Some(width) || (free(last) && !free(tokens)))
+    let split_fits = result.split.is_none_or(|split| split == (v.heads, v.head_dim));
+    let batch_kept = keeps_batch(*batch, None);
+    let tokens_kept = matches!(tokens, Entry::Axis(1)) || tokens.whole() == Some(0);
+    let width_kept = width.whole().is_some() && width.whole() == v.heads.checked_mul(v.head_dim);
+    let kept = [batch_kept, tokens_kept, width_kept];
+    split_fits && 2 <= kept.into_iter().filter(|kept| *kept).count()
 }

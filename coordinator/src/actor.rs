@@ -1,0 +1,268 @@
+//! The one owner of all state: commands in, one after another; messages to workers and statuses to users out.
+//!
+//! It runs on a thread of its own, because stepping a large latent takes milliseconds and must not hold up the threads
+//! that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
+
+mod entry;
+mod state;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tessera_proto::{
+    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, ToWorker, WorkerId, WorkerStatus,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Options,
+    picture::Picture,
+    render::{self, Event},
+    store::Artifacts,
+};
+use state::State;
+
+/// Commands that wait: beyond it, senders do.
+const INBOX: usize = 1024;
+
+/// How often silent workers and waiting jobs are looked for.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The way to the actor.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No such job.
+    #[error("no job {job} is known here")]
+    UnknownJob {
+        /// The job asked for.
+        job: JobId,
+    },
+    /// The job has no such artifact, now or ever.
+    #[error("job {job} has no {what}")]
+    NoArtifact {
+        /// The job asked for.
+        job: JobId,
+        /// What is missing, and why.
+        what: String,
+    },
+    /// The job names no model that can be told from others.
+    #[error("the workers serve {} models ({}): choose one with --model", names.len(), names.join(", "))]
+    WhichModel {
+        /// What they are called.
+        names: Vec<String>,
+    },
+    /// The model cannot render the job.
+    #[error(transparent)]
+    Plan(#[from] render::PlanError),
+    /// The coordinator is stopping.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}
+
+/// What the actor is told.
+#[derive(Debug)]
+enum Command {
+    Submit {
+        spec: Box<JobSpec>,
+        image: Option<Picture>,
+        reply: oneshot::Sender<Result<JobId, Error>>,
+    },
+    Cancel {
+        job: JobId,
+        reply: oneshot::Sender<Result<JobStatus, Error>>,
+    },
+    Watch {
+        job: JobId,
+        reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<JobStatus>>,
+    },
+    Workers {
+        reply: oneshot::Sender<Vec<WorkerStatus>>,
+    },
+    Fetch {
+        job: JobId,
+        artifact: Artifact,
+        reply: oneshot::Sender<Result<PathBuf, Error>>,
+    },
+    Enlist {
+        hello: Box<Hello>,
+        stream: mpsc::Sender<ToWorker>,
+        reply: oneshot::Sender<WorkerId>,
+    },
+    Said {
+        worker: WorkerId,
+        message: FromWorker,
+    },
+    Gone {
+        worker: WorkerId,
+    },
+    Computed {
+        job: JobId,
+        event: Event,
+    },
+    Stored {
+        job: JobId,
+        result: Result<(), String>,
+    },
+    Tick,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Starts the actor's thread; it ends when all handles are gone.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or when the system cannot start a thread.
+    #[must_use]
+    pub(crate) fn start(options: Options, artifacts: Artifacts) -> Self {
+        let (commands, mut inbox) = mpsc::channel(INBOX);
+        let runtime = tokio::runtime::Handle::current();
+        // The state keeps a weak way to itself, so that it does not keep itself alive.
+        let mut state = State::new(
+            options,
+            Arc::new(artifacts),
+            runtime.clone(),
+            commands.downgrade(),
+        );
+        let body = move || {
+            while let Some(command) = inbox.blocking_recv() {
+                state.handle(command, Instant::now());
+            }
+        };
+        thread::Builder::new()
+            .name("actor".into())
+            .spawn(body)
+            .expect("the system can start one more thread");
+        runtime.spawn(tick(commands.downgrade()));
+        Self { commands }
+    }
+
+    /// Takes a job on. `image` is the decoded picture of a job that starts from one.
+    ///
+    /// # Errors
+    /// The job cannot be rendered by the model that the workers serve.
+    pub(crate) async fn submit(&self, spec: JobSpec, image: Option<Picture>) -> Result<JobId, Error> {
+        self.ask(|reply| Command::Submit {
+            spec: Box::new(spec),
+            image,
+            reply,
+        })
+        .await?
+    }
+
+    /// Ends a job.
+    ///
+    /// # Errors
+    /// The job is not known.
+    pub(crate) async fn cancel(&self, job: JobId) -> Result<JobStatus, Error> {
+        self.ask(|reply| Command::Cancel { job, reply }).await?
+    }
+
+    /// A job's status, now and on every change.
+    ///
+    /// # Errors
+    /// The job is not known.
+    pub(crate) async fn watch(&self, job: JobId) -> Result<watch::Receiver<JobStatus>, Error> {
+        self.ask(|reply| Command::Watch { job, reply }).await?
+    }
+
+    /// All jobs that are known, oldest first.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn list(&self) -> Result<Vec<JobStatus>, Error> {
+        self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// All workers, in the order in which they came.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn workers(&self) -> Result<Vec<WorkerStatus>, Error> {
+        self.ask(|reply| Command::Workers { reply }).await
+    }
+
+    /// The file of an artifact.
+    ///
+    /// # Errors
+    /// The job is not known, not done, or has no such artifact.
+    pub(crate) async fn fetch(&self, job: JobId, artifact: Artifact) -> Result<PathBuf, Error> {
+        self.ask(|reply| Command::Fetch { job, artifact, reply }).await?
+    }
+
+    /// Takes a worker in; messages for it go to `stream`.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn enlist(
+        &self,
+        hello: Hello,
+        stream: mpsc::Sender<ToWorker>,
+    ) -> Result<WorkerId, Error> {
+        self.ask(|reply| Command::Enlist {
+            hello: Box::new(hello),
+            stream,
+            reply,
+        })
+        .await
+    }
+
+    /// Passes on what a worker said.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn said(&self, worker: WorkerId, message: FromWorker) -> Result<(), Error> {
+        self.commands
+            .send(Command::Said { worker, message })
+            .await
+            .map_err(|_| Error::Stopping)
+    }
+
+    /// A worker's stream has ended.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn gone(&self, worker: WorkerId) -> Result<(), Error> {
+        self.commands
+            .send(Command::Gone { worker })
+            .await
+            .map_err(|_| Error::Stopping)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| Error::Stopping)?;
+        answer.await.map_err(|_| Error::Stopping)
+    }
+}
+
+/// Wakes the actor regularly until it is gone.
+async fn tick(commands: mpsc::WeakSender<Command>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(commands) = commands.upgrade() else {
+            return;
+        };
+        if commands.send(Command::Tick).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A job in the coordinator's books: what was asked for, how far it is, who watches.
+
+use std::time::Instant;
+
+use tessera_proto::{
+    FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage, job::ModelRef,
+};
+use tokio::sync::watch;
+
+use crate::{
+    picture::Picture,
+    render::{Job, Summary},
+    report::Ledger,
+};
+
+/// A job and its watchers.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Jobs are served in the order of their submission.
+    pub(super) order: u64,
+    pub(super) phase: Phase,
+    pub(super) ledger: Ledger,
+    status: watch::Sender<JobStatus>,
+    stage_since: Instant,
+}
+
+/// Where a job stands; a field exists only where it means something.
+///
+/// ```text
+/// Waiting ── a worker with the model ──> Running ── files ──> Storing ──> Ended
+///    └───────── time is up, cancel ─────────┴── failure, cancel ──────────┘
+/// ```
+#[derive(Debug)]
+pub(super) enum Phase {
+    Waiting {
+        spec: Box<JobSpec>,
+        image: Option<Picture>,
+    },
+    Running {
+        job: Box<Job>,
+    },
+    Storing {
+        has_dump: bool,
+    },
+    Ended {
+        has_dump: bool,
+    },
+}
+
+// === impl Entry ===
+
+impl Entry {
+    pub(super) fn new(
+        id: JobId,
+        order: u64,
+        (spec, image): (Box<JobSpec>, Option<Picture>),
+        now: Instant,
+    ) -> Self {
+        let status = JobStatus {
+            job: id,
+            state: JobState::Waiting,
+            stage: Stage::Embed,
+            stage_done: 0,
+            stage_total: 0,
+            done: 0,
+            total: 0,
+            age_ms: 0,
+            stage_ms: 0,
+            workers: 0,
+            failure: None,
+            notes: Vec::new(),
+        };
+        Self {
+            order,
+            phase: Phase::Waiting { spec, image },
+            ledger: Ledger::new(now),
+            status: watch::Sender::new(status),
+            stage_since: now,
+        }
+    }
+
+    /// The status now.
+    pub(super) fn status(&self) -> JobStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status from now on.
+    pub(super) fn subscribe(&self) -> watch::Receiver<JobStatus> {
+        self.status.subscribe()
+    }
+
+    /// Whether nothing more will happen to it.
+    pub(super) fn is_ended(&self) -> bool {
+        self.status.borrow().state.is_final()
+    }
+
+    /// The job begins.
+    pub(super) fn run(&mut self, job: Job) {
+        let notes = job.plan().notes().to_vec();
+        self.phase = Phase::Running { job: Box::new(job) };
+        self.status.send_modify(|status| {
+            status.state = JobState::Running;
+            status.notes = notes;
+        });
+    }
+
+    /// Brings the status up to date. `workers`: how many serve the job's model.
+    pub(super) fn refresh(&mut self, workers: u32, now: Instant) {
+        if self.is_ended() {
+            return;
+        }
+        let progress = match &self.phase {
+            Phase::Running { job } => Some(job.progress()),
+            _ => None,
+        };
+        let stage = self.status.borrow().stage;
+        if progress.is_some_and(|progress| progress.stage != stage) {
+            self.stage_since = now;
+        }
+        let (age, in_stage) = (
+            self.ledger.age(now),
+            now.saturating_duration_since(self.stage_since),
+        );
+        self.status.send_modify(|status| {
+            if let Some(progress) = progress {
+                status.stage = progress.stage;
+                status.stage_done = progress.stage_done;
+                status.stage_total = progress.stage_total;
+                status.done = progress.done;
+                status.total = progress.total;
+            }
+            status.workers = workers;
+            status.age_ms = millis(age);
+            status.stage_ms = millis(in_stage);
+        });
+    }
+
+    /// The job is over.
+    pub(super) fn end(&mut self, state: JobState, failure: Option<JobFailure>, now: Instant) {
+        let has_dump = matches!(self.phase, Phase::Storing { has_dump: true });
+        self.phase = Phase::Ended { has_dump };
+        let age = self.ledger.age(now);
+        self.status.send_modify(|status| {
+            status.state = state;
+            status.failure = failure;
+            status.age_ms = millis(age);
+        });
+    }
+
+    /// The job, if it is running.
+    pub(super) fn job(&mut self) -> Option<&mut Job> {
+        match &mut self.phase {
+            Phase::Running { job } => Some(job),
+            _ => None,
+        }
+    }
+
+    /// The running job's plan in numbers.
+    pub(super) fn summary(&self) -> Option<Summary> {
+        match &self.phase {
+            Phase::Running { job } => Some(job.plan().summary()),
+            _ => None,
+        }
+    }
+
+    /// Content hash of the model that the job runs on, once that is settled.
+    pub(super) fn model(&self) -> Option<[u8; 32]> {
+        match &self.phase {
+            Phase::Running { job } => Some(job.plan().facts().hash),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a job that wants `wanted` can run on a model.
+pub(super) fn serves(wanted: &ModelRef, facts: &ModelFacts) -> bool {
+    match wanted {
+        ModelRef::Any => true,
+        ModelRef::Name(name) => *name == facts.name,
+        ModelRef::Hash(hash) => *hash == facts.hash,
+    }
+}
+
+/// A failure that the user can mend.
+pub(super) fn request(message: impl Into<String>) -> JobFailure {
+    JobFailure {
+        class: FailureClass::Request,
+        message: message.into(),
+    }
+}
+
+/// A failure that the operator can mend.
+pub(super) fn cluster(message: impl Into<String>) -> JobFailure {
+    JobFailure {
+        class: FailureClass::Cluster,
+        message: message.into(),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,22 @@
+//! Rendering one job: a specification and a model's facts in, tasks out, their results in, at last the files out. Pure.
+//!
+//! [`Plan`] settles everything that can be known beforehand; [`Job`] is the state machine that walks through it. Neither
+//! knows of workers, of the network or of the time.
+
+mod compute;
+mod conditioning;
+mod decode;
+mod encode;
+mod error;
+mod event;
+mod gather;
+mod job;
+mod metadata;
+pub mod pass;
+pub mod plan;
+mod stepped;
+
+pub use error::Error;
+pub use event::{Action, Computation, Computed, Event, Output, Request};
+pub use job::{Job, Progress};
+pub use plan::{Error as PlanError, Plan, StageSummary, Summary};

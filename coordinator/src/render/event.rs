@@ -1,0 +1,105 @@
+//! What happens to a job, and what it wants done.
+
+use tessera_proto::{Digest, Tensor};
+
+use super::pass::Pass;
+use crate::{
+    fleet::TaskNumber,
+    picture::Picture,
+    render::{error::Error, pass::GroupIndex},
+};
+
+/// A cause of progress.
+#[derive(Debug)]
+pub enum Event {
+    /// A task's result, which counts.
+    Done {
+        /// The task.
+        task: TaskNumber,
+        /// What its network returned.
+        tensors: Vec<Tensor>,
+    },
+    /// A computation has ended.
+    Computed(Result<Computed, Error>),
+}
+
+/// Something that the job wants done, in order.
+#[derive(Debug)]
+pub enum Action {
+    /// Tasks that may be run now.
+    Enqueue(Vec<Request>),
+    /// Arithmetic too long for the thread that steps latents; its result comes back as an event.
+    Compute(Computation),
+    /// The job is done.
+    Finish(Output),
+}
+
+/// A task that may be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The task.
+    pub task: TaskNumber,
+    /// Position in the job: stage, then model call. What is behind goes first.
+    pub call: u64,
+    /// `u32::MAX` less the tiles that wait for it.
+    pub rank: u32,
+    /// Tensors that its work names.
+    pub tensors: Vec<Digest>,
+}
+
+/// Arithmetic on values that it owns.
+pub struct Computation(pub(super) Box<dyn FnOnce() -> Result<Computed, Error> + Send>);
+
+/// What a computation returns.
+#[derive(Debug)]
+pub enum Computed {
+    /// A pass that can begin, and the groups that may be sent.
+    Started {
+        /// The pass.
+        pass: Box<Pass>,
+        /// Its first groups.
+        ready: Vec<GroupIndex>,
+        /// Tensors to keep for the dump, by name.
+        kept: Vec<(&'static str, Tensor)>,
+    },
+    /// A picture of the encoder's size.
+    Enlarged(Picture),
+    /// The finished files.
+    Written(Output),
+}
+
+/// A finished job's files.
+pub struct Output {
+    /// The picture: PNG.
+    pub png: Vec<u8>,
+    /// Intermediate tensors, safetensors, when they were asked for.
+    pub dump: Option<Vec<u8>>,
+}
+
+// === impl Computation ===
+
+impl Computation {
+    pub(super) fn new(run: impl FnOnce() -> Result<Computed, Error> + Send + 'static) -> Self {
+        Self(Box::new(run))
+    }
+
+    /// Does it. Takes milliseconds to seconds.
+    #[must_use]
+    pub fn run(self) -> Event {
+        Event::Computed((self.0)())
+    }
+}
+
+impl std::fmt::Debug for Computation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Computation")
+    }
+}
+
+// === impl Output ===
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Output({} bytes of PNG)", self.png.len())
+    }
+}

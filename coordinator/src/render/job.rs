@@ -1,0 +1,498 @@
+//! One job as a state machine: events in, actions out. Pure.
+//!
+//! ```text
+//!                 ┌ image ─> enlarge ────────────────────┐
+//! embed ─> start ─┤                                      v
+//!                 └ text ──> base pass ─┬─> decode ─> enlarge ─> encode ─┐    (upscaler on pictures)
+//!                               │       └────────> resize latent ────────┤    (upscaler on latents)
+//!                               │ scale 1                                v
+//!                               └─────────────> decode <─────────── hires pass
+//!                                                 └─> write ─> finished
+//! ```
+//!
+//! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
+//! that cannot change before its result is in.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tessera_proto::{Digest, Segment, Stage, Tensor, Work};
+
+use super::{
+    compute::{self, Dump, Names, Noise, Origin},
+    conditioning::{self, Embeddings},
+    decode::{Decode, Decoded},
+    encode::Encode,
+    error::Error,
+    event::{Action, Computation, Computed, Event, Request},
+    metadata,
+    pass::{GroupIndex, Pass},
+    plan::{Enlarge, PassSetup, Plan},
+};
+use crate::{canvas::TileIndex, fleet::TaskNumber, picture::Picture};
+
+/// A job under way.
+#[derive(Debug)]
+pub struct Job {
+    plan: Arc<Plan>,
+    /// The given picture, until it is resized.
+    source: Option<Picture>,
+    embeddings: Embeddings,
+    state: State,
+    tasks: HashMap<TaskNumber, Item>,
+    next_task: u64,
+    dump: Option<Dump>,
+    progress: Progress,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being worked on.
+    pub stage: Stage,
+    /// Tasks done in this stage.
+    pub stage_done: u64,
+    /// Tasks of this stage.
+    pub stage_total: u64,
+    /// Tasks done in the job.
+    pub done: u64,
+    /// Tasks of the job.
+    pub total: u64,
+}
+
+/// What the job waits for.
+#[derive(Debug)]
+enum State {
+    /// The embeddings.
+    Embedding,
+    /// A computation; `then` says what its result is for.
+    Computing(Then),
+    /// A pass.
+    Denoising(Then, Box<Pass>),
+    /// A decode.
+    Decoding(Then, Box<Decode>),
+    /// The encode before the hires pass.
+    Encoding(Box<Encode>),
+    /// Nothing: it is over.
+    Ended,
+}
+
+/// Which half of the job something is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// The base picture, or what enlarges it.
+    Base,
+    /// The finished picture.
+    Hires,
+}
+
+/// What a task is.
+#[derive(Debug, Clone, Copy)]
+enum Item {
+    Embed,
+    Group(GroupIndex),
+    Decode(TileIndex),
+    Encode(TileIndex),
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Begins. `source` is the given picture, for a job that has one.
+    #[must_use]
+    pub fn new(plan: Plan, source: Option<Picture>) -> (Self, Vec<Action>) {
+        let total = plan.summary().tasks as u64;
+        let dump = plan.spec().dump.then(Dump::default);
+        let progress = Progress {
+            stage: Stage::Embed,
+            stage_done: 0,
+            stage_total: 1,
+            done: 0,
+            total,
+        };
+        let mut job = Self {
+            plan: Arc::new(plan),
+            source,
+            embeddings: Embeddings::default(),
+            state: State::Embedding,
+            tasks: HashMap::new(),
+            next_task: 0,
+            dump,
+            progress,
+        };
+        let request = job.request(Item::Embed, 0, 0, Vec::new());
+        (job, vec![Action::Enqueue(vec![request])])
+    }
+
+    /// What the job was planned to do.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// The work of a task whose result has not been given.
+    ///
+    /// # Errors
+    /// None in a consistent job.
+    pub fn work(&self, task: TaskNumber) -> Result<Option<Work>, Error> {
+        let Some(&item) = self.tasks.get(&task) else {
+            return Ok(None);
+        };
+        Ok(Some(match (item, &self.state) {
+            (Item::Embed, _) => Work::Embed { texts: self.texts() },
+            (Item::Group(group), State::Denoising(then, pass)) => {
+                let (call, model_call) = pass.call(group);
+                let setup = self.setup(*then);
+                Work::Denoise {
+                    tiles: pass.tiles(group)?,
+                    input_scale: model_call.c_in,
+                    timestep: model_call.timestep,
+                    guidance: self.embeddings.guidance(setup, call, self.plan.spec().cfg_scale),
+                }
+            }
+            (Item::Decode(tile), State::Decoding(_, decode)) => decode.work(tile)?,
+            (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A tensor that a task's work names.
+    #[must_use]
+    pub fn tensor(&self, digest: Digest) -> Option<&Arc<Tensor>> {
+        self.embeddings.get(digest)
+    }
+
+    /// All tensors that works of this job may name.
+    pub fn tensors(&self) -> impl Iterator<Item = Digest> {
+        self.embeddings.digests()
+    }
+
+    /// A task in words, for messages: "hires tile 7, model call 3".
+    #[must_use]
+    pub fn describe(&self, task: TaskNumber) -> String {
+        let stage = self.progress.stage.name();
+        match (self.tasks.get(&task), &self.state) {
+            (Some(&Item::Group(group)), State::Denoising(_, pass)) => {
+                format!(
+                    "{stage} tile {}, model call {}",
+                    pass.first_tile(group).0,
+                    pass.call(group).0
+                )
+            }
+            (Some(Item::Decode(tile)), _) => format!("{stage} tile {} (vae decoder)", tile.0),
+            (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
+            _ => stage.to_owned(),
+        }
+    }
+
+    /// Moves on.
+    ///
+    /// # Errors
+    /// A result does not fit its task, or a computation failed: the job cannot go on.
+    pub fn apply(&mut self, event: Event) -> Result<Vec<Action>, Error> {
+        match event {
+            Event::Done { task, tensors } => {
+                let Some(item) = self.tasks.remove(&task) else {
+                    return Ok(Vec::new());
+                };
+                self.progress.done += 1;
+                self.progress.stage_done += 1;
+                self.done(item, tensors)
+            }
+            Event::Computed(computed) => self.computed(computed?),
+        }
+    }
+
+    fn done(&mut self, item: Item, tensors: Vec<Tensor>) -> Result<Vec<Action>, Error> {
+        if let Item::Embed = item {
+            self.embeddings = Embeddings::new(self.texts().len(), tensors)?;
+            return Ok(self.embedded());
+        }
+        let [tensor] = <[Tensor; 1]>::try_from(tensors).map_err(|tensors| Error::Count {
+            expected: 1,
+            actual: tensors.len(),
+        })?;
+        match (item, &mut self.state) {
+            (Item::Group(group), State::Denoising(_, pass)) => {
+                let ready = pass.complete(group, &tensor)?;
+                if pass.is_done() {
+                    self.denoised()
+                } else {
+                    Ok(self.enqueue_groups(ready))
+                }
+            }
+            (Item::Decode(tile), State::Decoding(_, decode)) => match decode.complete(tile, tensor)? {
+                Some(decoded) => self.decoded(decoded),
+                None => Ok(Vec::new()),
+            },
+            (Item::Encode(tile), State::Encoding(encode)) => {
+                match encode.complete(tile, tensor, self.plan.facts().scaling_factor)? {
+                    Some(latent) => Ok(self.encoded(latent)),
+                    None => Ok(Vec::new()),
+                }
+            }
+            // A task of a stage that is over cannot be open: a stage ends with its last task.
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn computed(&mut self, computed: Computed) -> Result<Vec<Action>, Error> {
+        match (computed, std::mem::replace(&mut self.state, State::Ended)) {
+            (Computed::Started { pass, ready, kept }, State::Computing(then)) => {
+                if let Some(dump) = &mut self.dump {
+                    kept.into_iter()
+                        .for_each(|(name, tensor)| dump.keep(name, tensor));
+                }
+                let stage = if then == Then::Base {
+                    Stage::Base
+                } else {
+                    Stage::Hires
+                };
+                self.enter(stage, pass.plan().tasks());
+                self.state = State::Denoising(then, pass);
+                Ok(self.enqueue_groups(ready))
+            }
+            (Computed::Enlarged(picture), State::Computing(_)) => {
+                let plan = match &self.plan.enlarge {
+                    Some(
+                        Enlarge::Picture { encode, .. }
+                        | Enlarge::Latent {
+                            encode: Some(encode), ..
+                        },
+                    ) => encode.clone(),
+                    _ => return Ok(Vec::new()),
+                };
+                let (tiles, channels) = (plan.tasks(), self.plan.facts().latent_channels as usize);
+                self.enter(Stage::Upscale, tiles);
+                self.state = State::Encoding(Box::new(Encode::new(plan, picture, channels)));
+                Ok(self.enqueue_tiles(tiles, Item::Encode))
+            }
+            (Computed::Written(output), State::Computing(_)) => Ok(vec![Action::Finish(output)]),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn embedded(&mut self) -> Vec<Action> {
+        if let (Some(dump), Some(setup)) = (
+            &mut self.dump,
+            self.plan.base.as_ref().or(self.plan.hires.as_ref()),
+        ) {
+            let [prompt, negative] = self.embeddings.first(setup);
+            prompt
+                .into_iter()
+                .for_each(|tensor| dump.keep("prompt_embeds", tensor));
+            negative
+                .into_iter()
+                .for_each(|tensor| dump.keep("negative_embeds", tensor));
+        }
+        let plan = Arc::clone(&self.plan);
+        if let Some(base) = &plan.base {
+            self.enter(Stage::Base, base.plan.tasks());
+            let (pass, noise) = (base.plan.clone(), self.noise(Then::Base));
+            return self.compute(Then::Base, move || compute::start(pass, Origin::Noise, noise));
+        }
+        let (Some(source), Some(size)) = (self.source.take(), plan.source) else {
+            return Vec::new();
+        };
+        let size = match &plan.enlarge {
+            Some(Enlarge::Picture { cover, .. }) => *cover,
+            _ => size,
+        };
+        self.enter(Stage::Upscale, 0);
+        self.compute(Then::Base, move || compute::enlarge(&source, size))
+    }
+
+    fn denoised(&mut self) -> Result<Vec<Action>, Error> {
+        let State::Denoising(then, pass) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(Vec::new());
+        };
+        let pass_plan = pass.plan().clone();
+        let latent = pass.into_latent();
+        if let Some(dump) = &mut self.dump {
+            let name = if then == Then::Base {
+                "base_latent"
+            } else {
+                "hires_latent"
+            };
+            dump.keep(name, compute::latent_tensor(&pass_plan, &latent)?);
+        }
+        let plan = Arc::clone(&self.plan);
+        match (then, &plan.enlarge) {
+            (
+                Then::Base,
+                Some(Enlarge::Picture {
+                    decode: Some(decode), ..
+                }),
+            ) => {
+                self.enter(Stage::Upscale, decode.tasks());
+                let run = Decode::new(decode.clone(), &latent, plan.facts().scaling_factor, false)?;
+                self.state = State::Decoding(Then::Base, Box::new(run));
+                Ok(self.enqueue_tiles(decode.tasks(), Item::Decode))
+            }
+            (Then::Base, Some(_)) => Ok(self.encoded(latent)),
+            _ => {
+                self.enter(Stage::Decode, plan.decode.tasks());
+                let keep = self.dump.is_some();
+                let run = Decode::new(plan.decode.clone(), &latent, plan.facts().scaling_factor, keep)?;
+                self.state = State::Decoding(Then::Hires, Box::new(run));
+                Ok(self.enqueue_tiles(plan.decode.tasks(), Item::Decode))
+            }
+        }
+    }
+
+    fn decoded(&mut self, decoded: Decoded) -> Result<Vec<Action>, Error> {
+        let Decoded { picture, image } = decoded;
+        let plan = Arc::clone(&self.plan);
+        if let (State::Decoding(Then::Base, _), Some(Enlarge::Picture { cover, .. })) =
+            (&self.state, &plan.enlarge)
+        {
+            let cover = *cover;
+            return Ok(self.compute(Then::Base, move || compute::enlarge(&picture, cover)));
+        }
+        let mut dump = self.dump.take();
+        if let (Some(dump), Some(image)) = (&mut dump, image) {
+            let shape = [1, 3, picture.height() as usize, picture.width() as usize];
+            dump.keep("image", Tensor::new(shape, image)?);
+        }
+        self.enter(Stage::Save, 0);
+        Ok(self.compute(Then::Hires, move || {
+            compute::write(&picture, &metadata::of(&plan), dump)
+        }))
+    }
+
+    /// The latent to enlarge is there: the base pass's own, or an encoded picture.
+    fn encoded(&mut self, latent: Vec<f32>) -> Vec<Action> {
+        let plan = Arc::clone(&self.plan);
+        let Some(hires) = &plan.hires else {
+            return Vec::new();
+        };
+        let (pass, noise) = (hires.plan.clone(), self.noise(Then::Hires));
+        self.enter(Stage::Hires, pass.tasks());
+        let plan = Arc::clone(&self.plan);
+        self.compute(Then::Hires, move || {
+            let latent = match &plan.enlarge {
+                Some(Enlarge::Latent {
+                    filter, cover, keep, ..
+                }) => {
+                    let from = plan.latent_size(plan.base_size());
+                    compute::resize_latent((&latent, from), *filter, *cover, *keep)?
+                }
+                Some(Enlarge::Picture { cover, keep, .. }) => {
+                    compute::cut_latent((&latent, plan.latent_size(*cover)), *keep)?
+                }
+                None => latent,
+            };
+            compute::start(pass, Origin::Latent(latent), noise)
+        })
+    }
+
+    fn compute(
+        &mut self,
+        then: Then,
+        run: impl FnOnce() -> Result<Computed, Error> + Send + 'static,
+    ) -> Vec<Action> {
+        self.state = State::Computing(then);
+        vec![Action::Compute(Computation::new(run))]
+    }
+
+    fn enter(&mut self, stage: Stage, tasks: usize) {
+        // Reading and encoding are two halves of one stage.
+        if self.progress.stage == stage {
+            self.progress.stage_total = self.progress.stage_done + tasks as u64;
+        } else {
+            self.progress = Progress {
+                stage,
+                stage_done: 0,
+                stage_total: tasks as u64,
+                ..self.progress
+            };
+        }
+    }
+
+    fn enqueue_groups(&mut self, ready: Vec<GroupIndex>) -> Vec<Action> {
+        let State::Denoising(then, pass) = &self.state else {
+            return Vec::new();
+        };
+        let cfg_scale = self.plan.spec().cfg_scale;
+        let stage = if *then == Then::Base { 1 } else { 4 };
+        let items: Vec<_> = ready
+            .into_iter()
+            .map(|group| {
+                let (call, _) = pass.call(group);
+                let guidance = self.embeddings.guidance(self.setup(*then), call, cfg_scale);
+                (
+                    group,
+                    call,
+                    pass.neighbours(group),
+                    conditioning::names(&guidance),
+                )
+            })
+            .collect();
+        let mut requests = Vec::with_capacity(items.len());
+        for (group, call, neighbours, tensors) in items {
+            let position = (stage << 32) | call as u64;
+            requests.push(self.request(Item::Group(group), position, neighbours, tensors));
+        }
+        vec![Action::Enqueue(requests)]
+    }
+
+    fn enqueue_tiles(&mut self, tiles: usize, item: impl Fn(TileIndex) -> Item) -> Vec<Action> {
+        let indices = (0..).map(TileIndex).take(tiles);
+        let stage = self.progress.stage as u64;
+        vec![Action::Enqueue(
+            indices
+                .map(|tile| self.request(item(tile), stage << 32, 0, Vec::new()))
+                .collect(),
+        )]
+    }
+
+    fn request(&mut self, item: Item, call: u64, waiting: u32, tensors: Vec<Digest>) -> Request {
+        let task = TaskNumber(self.next_task);
+        self.next_task += 1;
+        self.tasks.insert(task, item);
+        Request {
+            task,
+            call,
+            rank: u32::MAX - waiting,
+            tensors,
+        }
+    }
+
+    fn setup(&self, then: Then) -> &PassSetup {
+        let setup = match then {
+            Then::Base => self.plan.base.as_ref(),
+            Then::Hires => self.plan.hires.as_ref(),
+        };
+        setup.expect("a pass that runs was planned")
+    }
+
+    fn texts(&self) -> Vec<Vec<Segment>> {
+        self.plan.texts.clone()
+    }
+
+    fn noise(&self, then: Then) -> Noise {
+        let names = match then {
+            Then::Base => Names {
+                noise: "base_noise",
+                origin: "base_origin",
+                start: "base_start",
+            },
+            Then::Hires => Names {
+                noise: "hires_noise",
+                origin: "upscaled_latent",
+                start: "hires_start",
+            },
+        };
+        let spec = self.plan.spec();
+        Noise {
+            rng: spec.rng,
+            seed: spec.seed,
+            dump: self.dump.is_some().then_some(names),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a finished picture says of itself: a plan in, A1111's `parameters` text and our own JSON out.
+//!
+//! Nothing here depends on the workers or the time: the same job writes the same bytes.
+
+use serde_json::json;
+use tessera_proto::job::{Choice, Size};
+
+use super::plan::Plan;
+use crate::picture::Parameters;
+
+/// The texts in a picture file.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// A1111's.
+    pub(super) parameters: String,
+    /// Ours: JSON.
+    pub(super) tessera: String,
+}
+
+/// The texts of a job's picture.
+pub(super) fn of(plan: &Plan) -> Texts {
+    let facts = plan.facts();
+    let job = json!({
+        "tessera": env!("CARGO_PKG_VERSION"),
+        "model": { "name": facts.name, "hash": facts.short_hash() },
+        "job": plan.spec(),
+        "plan": plan.summary(),
+    });
+    Texts {
+        parameters: parameters(plan).to_text(),
+        tessera: job.to_string(),
+    }
+}
+
+/// A1111's keys, in A1111's order.
+fn parameters(plan: &Plan) -> Parameters {
+    let (spec, facts) = (plan.spec(), plan.facts());
+    let base = plan.base_size();
+    let mut fields = vec![
+        ("Steps", spec.steps.to_string()),
+        ("Sampler", spec.sampler.a1111_name().to_owned()),
+        ("Schedule type", spec.schedule.a1111_name().to_owned()),
+        ("CFG scale", spec.cfg_scale.to_string()),
+        ("Seed", spec.seed.to_string()),
+        ("Size", text(base)),
+        ("Model hash", facts.short_hash()),
+        ("Model", facts.name.clone()),
+    ];
+    if plan.hires.is_some() {
+        fields.push(("Denoising strength", spec.denoising_strength.to_string()));
+    }
+    fields.push(("RNG", spec.rng.a1111_name().to_owned()));
+    if let Some(hires) = &plan.hires {
+        let target = plan.target();
+        fields.push(("Hires resize", text(target)));
+        fields.push(("Hires steps", spec.hires_steps().to_string()));
+        fields.push(("Hires upscaler", spec.upscaler.a1111_name().to_owned()));
+        let grid = hires.plan.tiling.grid();
+        fields.push(("Tile method", spec.tile_method.a1111_name().to_owned()));
+        fields.push((
+            "Tile size",
+            text(Size {
+                width: grid.x().tile(),
+                height: grid.y().tile(),
+            }),
+        ));
+        fields.push(("Tile count", grid.tiles().len().to_string()));
+    }
+    fields.push(("Version", format!("tessera {}", env!("CARGO_PKG_VERSION"))));
+    Parameters {
+        prompt: spec.prompt.clone(),
+        negative: spec.negative_prompt.clone(),
+        fields: fields
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    }
+}
+
+fn text(size: Size) -> String {
+    format!("{}x{}", size.width, size.height)
+}

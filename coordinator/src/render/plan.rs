@@ -1,0 +1,507 @@
+//! The plan of a job: a specification and a model's facts in; sizes, tilings, schedules and texts of every stage out.
+//!
+//! All geometry and all arithmetic of a job are settled here, before any device is asked for anything: what cannot be
+//! rendered is refused now.
+
+mod size;
+mod summary;
+
+use std::sync::Arc;
+
+use tessera_proto::{
+    JobSpec, ModelFacts, Rect, Segment, facts,
+    job::{Size, TileGrid, TileMethod, VaeMode},
+    limits,
+};
+
+use super::pass::PassPlan;
+use crate::{
+    canvas::{Axis, AxisRequest, Grid, LatentFilter, Tiling, WeightKind, grid},
+    prompt::{self, Conditioning, Prompt, Texts, Timeline},
+    sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
+};
+
+pub use summary::{StageSummary, Summary};
+
+/// Default side of a VAE decoder tile, latent px: what Tiled VAE takes for 8 GB of memory and for CPUs.
+const VAE_TILE: u32 = 64;
+
+/// Default side of a VAE encoder tile, image px: likewise.
+const VAE_ENCODE_TILE: u32 = 512;
+
+/// Why a job cannot be rendered by this model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The denoising tiles cannot be placed.
+    #[error("tiles: {0}")]
+    Tiles(grid::Error),
+    /// The VAE's tiles cannot be placed.
+    #[error("vae tiles: {0}")]
+    VaeTiles(grid::Error),
+    /// Steps, strength and schedule do not go together.
+    #[error(transparent)]
+    Sampling(#[from] sample::sampling::Error),
+    /// The model's betas make no noise schedule.
+    #[error("the model's noise schedule: {0}")]
+    NoiseLevels(#[from] sample::noise_levels::Error),
+    /// The prompt cannot be read.
+    #[error(transparent)]
+    Prompt(#[from] prompt::Error),
+    /// The target exceeds what we render.
+    #[error(
+        "the target is {width}x{height} px, the limit is {} px a side: take a smaller scale",
+        limits::SIDE
+    )]
+    Target {
+        /// Columns, px.
+        width: u64,
+        /// Rows, px.
+        height: u64,
+    },
+    /// The target is smaller than one latent px.
+    #[error("the target is {width}x{height} px, each side needs at least 8 px")]
+    TargetSmall {
+        /// Columns, px.
+        width: u64,
+        /// Rows, px.
+        height: u64,
+    },
+    /// The job starts from a picture, and the model cannot read one.
+    #[error(
+        "model {model:?} has no VAE encoder, which {purpose} needs: add vae_encoder/ to its folder{advice}"
+    )]
+    NoEncoder {
+        /// The model.
+        model: String,
+        /// What needs it.
+        purpose: &'static str,
+        /// Another way, if there is one.
+        advice: &'static str,
+    },
+    /// One decoded tile would not fit into a message.
+    #[error(
+        "vae tiles of {width}x{height} latent px decode to {mib} MiB each, the limit is {} MiB: \
+         use --vae blend or a smaller --vae-tile",
+        limits::FLEET_MESSAGE >> 20
+    )]
+    VaeTileBytes {
+        /// Columns, latent px.
+        width: u32,
+        /// Rows, latent px.
+        height: u32,
+        /// Size of the decoded tile, MiB.
+        mib: usize,
+    },
+}
+
+/// Every stage of a job, settled.
+#[derive(Debug)]
+pub struct Plan {
+    spec: JobSpec,
+    facts: ModelFacts,
+    /// What to embed, once each.
+    pub(super) texts: Vec<Vec<Segment>>,
+    /// The picture that the job starts from, resized to this, px; `None` = text to image.
+    pub(super) source: Option<Size>,
+    pub(super) base: Option<PassSetup>,
+    pub(super) enlarge: Option<Enlarge>,
+    pub(super) hires: Option<PassSetup>,
+    pub(super) decode: VaePlan,
+    notes: Vec<String>,
+}
+
+/// A denoising pass and its prompts.
+#[derive(Debug)]
+pub(super) struct PassSetup {
+    pub(super) plan: PassPlan,
+    pub(super) prompt: Conditioning,
+    pub(super) negative: Conditioning,
+}
+
+/// How the base becomes the hires latent.
+#[derive(Debug)]
+pub(super) enum Enlarge {
+    /// The latent is resampled.
+    Latent {
+        /// How.
+        filter: LatentFilter,
+        /// Covering size, latent px.
+        cover: Size,
+        /// What of it is kept.
+        keep: Rect,
+        /// The encoder's tiles, when the job starts from a picture.
+        encode: Option<VaePlan>,
+    },
+    /// The picture is resampled and encoded.
+    Picture {
+        /// The base latent's decoder tiles; `None` when the job starts from a picture.
+        decode: Option<VaePlan>,
+        /// Covering size, px.
+        cover: Size,
+        /// What of the encoded latent is kept, latent px.
+        keep: Rect,
+        /// The encoder's tiles.
+        encode: VaePlan,
+    },
+}
+
+/// The VAE's tiles on one canvas: the same grid in latent px and in image px.
+#[derive(Debug, Clone)]
+pub struct VaePlan {
+    /// Geometry in latent px.
+    pub latent: Arc<Tiling>,
+    /// Geometry in image px.
+    pub image: Arc<Tiling>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Settles a job. `image` is the size of the given picture, px.
+    ///
+    /// # Errors
+    /// The job cannot be rendered by a model with these facts, or asks for something that contradicts itself.
+    pub fn new(spec: &JobSpec, facts: &ModelFacts, image: Option<Size>) -> Result<Self, Error> {
+        Planner {
+            spec,
+            facts,
+            notes: Vec::new(),
+        }
+        .plan(image)
+    }
+
+    /// The job.
+    #[must_use]
+    pub const fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    /// What the user should know: sizes that were rounded or padded.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Size of the finished picture, px.
+    #[must_use]
+    pub fn target(&self) -> Size {
+        let (width, height) = self.decode.image.grid().canvas();
+        Size { width, height }
+    }
+
+    /// Size of the base picture, px.
+    #[must_use]
+    pub fn base_size(&self) -> Size {
+        let scale = self.facts.vae_scale;
+        match (&self.base, self.source) {
+            (Some(base), _) => {
+                let (width, height) = base.plan.tiling.grid().canvas();
+                Size {
+                    width: width * scale,
+                    height: height * scale,
+                }
+            }
+            (None, Some(source)) => source,
+            (None, None) => self.target(),
+        }
+    }
+
+    /// A size in latent px from one in px.
+    #[must_use]
+    pub fn latent_size(&self, size: Size) -> Size {
+        latent(size, &self.facts)
+    }
+
+    /// What the job does and costs, for people and scripts.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        summary::of(self)
+    }
+}
+
+// === impl VaePlan ===
+
+impl VaePlan {
+    /// Tasks: one per tile.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.latent.grid().tiles().len()
+    }
+}
+
+/// The inputs of planning, and the notes so far.
+struct Planner<'a> {
+    spec: &'a JobSpec,
+    facts: &'a ModelFacts,
+    notes: Vec<String>,
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    fn plan(mut self, image: Option<Size>) -> Result<Plan, Error> {
+        let (spec, facts) = (self.spec, self.facts);
+        let sizes = size::resolve(spec, facts, image, &mut self.notes)?;
+        if image.is_some() && !facts.encodes_images {
+            return Err(self.no_encoder("an input image", ""));
+        }
+        let table = SigmaTable::new(&betas(facts))?;
+        let mut texts = Texts::default();
+        let base = match image {
+            None => Some(self.pass(sizes.base, Stage::Base, (&table, &mut texts))?),
+            Some(_) => None,
+        };
+        let hires = match sizes.hires {
+            Some(hires) => {
+                let before = base.as_ref().map(|base| calls(&base.plan));
+                Some(self.pass(hires.target, Stage::Hires { before }, (&table, &mut texts))?)
+            }
+            None => None,
+        };
+        let enlarge = sizes.hires.map(|hires| self.enlarge(&sizes, hires)).transpose()?;
+        let decode = self.vae_decode(sizes.target())?;
+        Ok(Plan {
+            texts: texts.into_list(),
+            source: image.map(|_| sizes.base),
+            base,
+            enlarge,
+            hires,
+            decode,
+            notes: self.notes,
+            spec: spec.clone(),
+            facts: facts.clone(),
+        })
+    }
+
+    /// One denoising pass over a canvas of `size` px.
+    fn pass(
+        &mut self,
+        size: Size,
+        stage: Stage,
+        common: (&SigmaTable, &mut Texts),
+    ) -> Result<PassSetup, Error> {
+        let (spec, facts) = (self.spec, self.facts);
+        let (table, texts) = common;
+        let tiled = spec.tile_base || stage != Stage::Base;
+        let tiling = Arc::new(self.tiling(size, tiled)?);
+        let (steps, start) = match stage {
+            Stage::Base => (spec.steps, Start::Whole),
+            Stage::Hires { .. } => {
+                let start = Start::Strength {
+                    denoise: spec.denoising_strength,
+                    steps: spec.strength_steps,
+                };
+                (spec.hires_steps(), start)
+            }
+        };
+        let prediction = match facts.prediction {
+            facts::Prediction::Epsilon => Prediction::Epsilon,
+            facts::Prediction::V => Prediction::V,
+        };
+        let settings = Settings {
+            sampler: spec.sampler,
+            schedule: spec.schedule,
+            steps: steps as usize,
+            prediction,
+            start,
+        };
+        let sampling = Arc::new(Sampling::new(&settings, table)?);
+        let batch = (spec.tile_batch as usize).min(tiling.grid().tiles().len());
+        let plan = PassPlan {
+            sampling,
+            tiling,
+            batch,
+            channels: facts.latent_channels as usize,
+        };
+        let timeline = match stage {
+            Stage::Base | Stage::Hires { before: None } => Timeline::base(calls(&plan)),
+            Stage::Hires { before: Some(before) } => Timeline::hires(before, calls(&plan)),
+        };
+        let prompt = Prompt::positive(&spec.prompt)?.conditioning(timeline, texts)?;
+        let negative = Prompt::negative(&spec.negative_prompt)?.conditioning(timeline, texts)?;
+        Ok(PassSetup {
+            plan,
+            prompt,
+            negative,
+        })
+    }
+
+    /// The denoising tiles over a canvas of `size` px.
+    fn tiling(&mut self, size: Size, tiled: bool) -> Result<Tiling, Error> {
+        let (spec, facts) = (self.spec, self.facts);
+        let side = (facts.sample_size * 3 / 2).max(8);
+        let tile = spec.tile.unwrap_or(Size {
+            width: side,
+            height: side,
+        });
+        let overlap = spec.overlap.unwrap_or(tile.width.min(tile.height) / 4);
+        let canvas = latent(size, facts);
+        let multiple = facts.latent_multiple;
+        let axis = |length, tile| {
+            let request = if tiled {
+                AxisRequest {
+                    length,
+                    tile,
+                    overlap,
+                    multiple,
+                }
+            } else {
+                AxisRequest {
+                    length,
+                    tile: length,
+                    overlap: 0,
+                    multiple,
+                }
+            };
+            Axis::new(spec.tile_grid, request).map_err(Error::Tiles)
+        };
+        let x = axis(canvas.width, tile.width)?;
+        let grid = Grid::new(x, axis(canvas.height, tile.height)?).map_err(Error::Tiles)?;
+        if grid.is_padded() {
+            let (width, height) = grid.padded();
+            self.notes.push(format!(
+                "the model takes latents in multiples of {multiple}: tiles of {}x{} latent px are padded to \
+                 {width}x{height} for the network and cut back after it",
+                grid.x().tile(),
+                grid.y().tile()
+            ));
+        }
+        let weights = match spec.tile_method {
+            TileMethod::MultiDiffusion => WeightKind::Uniform,
+            TileMethod::Mixture => WeightKind::Gaussian,
+        };
+        Ok(Tiling::new(grid, weights))
+    }
+
+    fn enlarge(&self, sizes: &size::Sizes, hires: size::Hires) -> Result<Enlarge, Error> {
+        let facts = self.facts;
+        let from_picture = sizes.from_picture;
+        if let Some(filter) = LatentFilter::of(self.spec.upscaler) {
+            let encode = if from_picture {
+                Some(self.vae_encode(sizes.base)?)
+            } else {
+                None
+            };
+            return Ok(Enlarge::Latent {
+                filter,
+                cover: latent(hires.cover, facts),
+                keep: hires.keep,
+                encode,
+            });
+        }
+        if !facts.encodes_images {
+            return Err(self.no_encoder("this upscaler", ", or use --upscaler latent"));
+        }
+        let decode = if from_picture {
+            None
+        } else {
+            Some(self.vae_decode(sizes.base)?)
+        };
+        Ok(Enlarge::Picture {
+            decode,
+            cover: hires.cover,
+            keep: hires.keep,
+            encode: self.vae_encode(hires.cover)?,
+        })
+    }
+
+    fn vae_decode(&self, size: Size) -> Result<VaePlan, Error> {
+        let plan = self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))?;
+        let (width, height) = plan.latent.grid().padded();
+        let bytes = plan.image.tile_len(3) * size_of::<f32>();
+        // The rest of the message is a few hundred bytes.
+        if limits::FLEET_MESSAGE - (64 << 10) < bytes {
+            return Err(Error::VaeTileBytes {
+                width,
+                height,
+                mib: bytes >> 20,
+            });
+        }
+        Ok(plan)
+    }
+
+    fn vae_encode(&self, size: Size) -> Result<VaePlan, Error> {
+        let tile = self.spec.vae_encode_tile.unwrap_or(VAE_ENCODE_TILE);
+        self.vae(size, tile / self.facts.vae_scale)
+    }
+
+    /// The VAE's tiles over a canvas of `size` px; `tile` in latent px.
+    fn vae(&self, size: Size, tile: u32) -> Result<VaePlan, Error> {
+        let canvas = latent(size, self.facts);
+        let axis = |length: u32| {
+            let tile = match self.spec.vae {
+                VaeMode::Blend => tile.min(length),
+                VaeMode::Off => length,
+            };
+            // A quarter of the tile, as diffusers' tiled VAE has it.
+            let request = AxisRequest {
+                length,
+                tile,
+                overlap: tile / 4,
+                multiple: 1,
+            };
+            Axis::new(TileGrid::Spread, request).map_err(Error::VaeTiles)
+        };
+        let grid = Grid::new(axis(canvas.width)?, axis(canvas.height)?).map_err(Error::VaeTiles)?;
+        let latent = Tiling::new(grid, WeightKind::Ramp);
+        let image = latent
+            .scaled(self.facts.vae_scale, WeightKind::Ramp)
+            .map_err(Error::VaeTiles)?;
+        Ok(VaePlan {
+            latent: Arc::new(latent),
+            image: Arc::new(image),
+        })
+    }
+
+    fn no_encoder(&self, purpose: &'static str, advice: &'static str) -> Error {
+        Error::NoEncoder {
+            model: self.facts.name.clone(),
+            purpose,
+            advice,
+        }
+    }
+}
+
+/// Which pass is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Base,
+    /// `before`: model calls of the base pass.
+    Hires {
+        before: Option<u32>,
+    },
+}
+
+fn calls(plan: &PassPlan) -> u32 {
+    u32::try_from(plan.sampling.calls().len()).unwrap_or(u32::MAX)
+}
+
+/// A size in latent px from one in px.
+fn latent(size: Size, facts: &ModelFacts) -> Size {
+    Size {
+        width: size.width / facts.vae_scale,
+        height: size.height / facts.vae_scale,
+    }
+}
+
+fn betas(facts: &ModelFacts) -> BetaSchedule {
+    let kind = match facts.beta_schedule {
+        facts::BetaSchedule::Linear => BetaKind::Linear,
+        facts::BetaSchedule::ScaledLinear => BetaKind::ScaledLinear,
+    };
+    BetaSchedule {
+        kind,
+        start: facts.beta_start,
+        end: facts.beta_end,
+        steps: facts.num_train_timesteps as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests;

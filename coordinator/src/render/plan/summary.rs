@@ -1,0 +1,153 @@
+//! A plan in words and numbers: for `tessera plan`, for reports, for notes to the user.
+
+use std::fmt;
+
+use serde::Serialize;
+use tessera_proto::{Stage, job::Size};
+
+use super::{Enlarge, PassSetup, Plan, VaePlan};
+use crate::canvas::Tiling;
+
+/// What a job does and costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Model name.
+    pub model: String,
+    /// Size of the base picture, px.
+    pub base: Size,
+    /// Size of the finished picture, px.
+    pub target: Size,
+    /// Texts to embed.
+    pub texts: usize,
+    /// The stages that run networks, in order.
+    pub stages: Vec<StageSummary>,
+    /// Tasks of all stages.
+    pub tasks: usize,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// What one stage does and costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageSummary {
+    /// The stage.
+    pub stage: Stage,
+    /// The network that it runs.
+    pub network: &'static str,
+    /// Canvas, latent px.
+    pub canvas: Size,
+    /// One tile as the network gets it, latent px.
+    pub tile: Size,
+    /// Tiles on the canvas.
+    pub tiles: usize,
+    /// Cells that their edges cut the canvas into.
+    pub cells: usize,
+    /// Model calls that cover the whole canvas.
+    pub model_calls: usize,
+    /// Tasks: one per tile batch and model call.
+    pub tasks: usize,
+    /// Area of all tiles by area of the canvas.
+    pub redundancy: f64,
+}
+
+pub(super) fn of(plan: &Plan) -> Summary {
+    let mut stages = Vec::new();
+    if let Some(base) = &plan.base {
+        stages.push(pass(Stage::Base, base));
+    }
+    match &plan.enlarge {
+        Some(Enlarge::Picture { decode, encode, .. }) => {
+            stages.extend(
+                decode
+                    .as_ref()
+                    .map(|decode| vae(Stage::Upscale, "vae decoder", decode)),
+            );
+            stages.push(vae(Stage::Upscale, "vae encoder", encode));
+        }
+        Some(Enlarge::Latent { encode, .. }) => {
+            stages.extend(
+                encode
+                    .as_ref()
+                    .map(|encode| vae(Stage::Upscale, "vae encoder", encode)),
+            );
+        }
+        None => {}
+    }
+    if let Some(hires) = &plan.hires {
+        stages.push(pass(Stage::Hires, hires));
+    }
+    stages.push(vae(Stage::Decode, "vae decoder", &plan.decode));
+    Summary {
+        model: plan.facts.name.clone(),
+        base: plan.base_size(),
+        target: plan.target(),
+        texts: plan.texts.len(),
+        tasks: 1 + stages.iter().map(|stage| stage.tasks).sum::<usize>(),
+        stages,
+        notes: plan.notes.clone(),
+    }
+}
+
+fn pass(stage: Stage, setup: &PassSetup) -> StageSummary {
+    let calls = setup.plan.sampling.calls().len();
+    stage_summary((stage, "unet"), &setup.plan.tiling, calls, setup.plan.tasks())
+}
+
+fn vae(stage: Stage, network: &'static str, plan: &VaePlan) -> StageSummary {
+    stage_summary((stage, network), &plan.latent, 1, plan.tasks())
+}
+
+fn stage_summary(
+    name: (Stage, &'static str),
+    tiling: &Tiling,
+    model_calls: usize,
+    tasks: usize,
+) -> StageSummary {
+    let size = |(width, height)| Size { width, height };
+    let grid = tiling.grid();
+    StageSummary {
+        stage: name.0,
+        network: name.1,
+        canvas: size(grid.canvas()),
+        tile: size(grid.padded()),
+        tiles: grid.tiles().len(),
+        cells: tiling.cells().count(),
+        model_calls,
+        tasks,
+        redundancy: grid.redundancy(),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Size { width, height } = self.base;
+        writeln!(
+            f,
+            "model {}: {width}x{height} px -> {}x{} px",
+            self.model, self.target.width, self.target.height
+        )?;
+        writeln!(
+            f,
+            "{:<8} {:<12} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>11}",
+            "stage", "network", "canvas", "tile", "tiles", "cells", "calls", "tasks", "redundancy"
+        )?;
+        for stage in &self.stages {
+            let size = |size: Size| format!("{}x{}", size.width, size.height);
+            writeln!(
+                f,
+                "{:<8} {:<12} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>10.2}x",
+                stage.stage.name(),
+                stage.network,
+                size(stage.canvas),
+                size(stage.tile),
+                stage.tiles,
+                stage.cells,
+                stage.model_calls,
+                stage.tasks,
+                stage.redundancy
+            )?;
+        }
+        write!(f, "{} tasks in all; canvas and tile in latent px", self.tasks)?;
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
+    }
+}

@@ -1,0 +1,137 @@
+//! Sizes, tiles and refusals of plans.
+
+use tessera_proto::job::{Draft, Target, Upscaler};
+
+use super::*;
+
+fn plan_with(change: impl FnOnce(&mut Draft)) -> Result<Plan, Error> {
+    plan_from(None, change)
+}
+
+fn plan_from(image: Option<Size>, change: impl FnOnce(&mut Draft)) -> Result<Plan, Error> {
+    let mut draft = Draft::text_to_image("a cat");
+    change(&mut draft);
+    Plan::new(&JobSpec::new(draft).unwrap(), &ModelFacts::simulated(), image)
+}
+
+const fn size(width: u32, height: u32) -> Size {
+    Size { width, height }
+}
+
+fn stage(plan: &Plan, stage: tessera_proto::Stage) -> StageSummary {
+    plan.summary()
+        .stages
+        .into_iter()
+        .find(|summary| summary.stage == stage)
+        .unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_the_model() {
+    let plan = plan_with(|_| ()).unwrap();
+    assert_eq!(
+        (plan.base_size(), plan.target()),
+        (size(512, 512), size(1024, 1024))
+    );
+    let hires = stage(&plan, tessera_proto::Stage::Hires);
+    assert_eq!((hires.tile, hires.tiles, hires.cells), (size(96, 96), 4, 9));
+    assert_eq!((hires.model_calls, hires.tasks), (20, 80));
+    assert!((hires.redundancy - 2.25).abs() < 1e-9);
+    assert_eq!(stage(&plan, tessera_proto::Stage::Base).tasks, 20);
+}
+
+#[test]
+fn scale_one_is_the_base_pass_alone() {
+    let plan = plan_with(|job| job.target = Target::Scale(1.0)).unwrap();
+    assert!(plan.hires.is_none() && plan.enlarge.is_none());
+    assert_eq!(plan.target(), size(512, 512));
+    let image = plan_from(Some(size(512, 512)), |job| job.target = Target::Scale(1.0)).unwrap();
+    assert!(image.hires.is_some(), "a picture is denoised at scale 1 too");
+}
+
+#[test]
+fn odd_scales_are_rounded_down_and_said() {
+    let plan = plan_with(|job| job.target = Target::Scale(1.3)).unwrap();
+    assert_eq!(plan.target(), size(664, 664));
+    assert!(
+        plan.notes()[0].contains("665x665 px, rounded down to 664x664 px"),
+        "{:?}",
+        plan.notes()
+    );
+}
+
+#[test]
+fn one_side_keeps_the_aspect_and_two_sides_cover() {
+    let landscape = |job: &mut Draft, target| {
+        job.base = Some(size(768, 512));
+        job.target = Target::Size(target);
+    };
+    let plan = plan_with(|job| landscape(job, size(1536, 0))).unwrap();
+    assert_eq!(plan.target(), size(1536, 1024));
+    // A1111: both given, another ratio: 1024 high means 1536 wide, of which 1024 are kept from the middle.
+    let plan = plan_with(|job| landscape(job, size(1024, 1024))).unwrap();
+    assert_eq!(plan.target(), size(1024, 1024));
+    let Some(Enlarge::Latent { cover, keep, .. }) = plan.enlarge else {
+        panic!("the default upscaler is latent")
+    };
+    assert_eq!(
+        (cover, keep),
+        (size(192, 128), Rect::new(32, 0, 160, 128).unwrap())
+    );
+}
+
+#[test]
+fn an_upscaler_on_pictures_decodes_and_encodes() {
+    let plan = plan_with(|job| job.upscaler = Upscaler::Lanczos).unwrap();
+    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
+    assert_eq!(
+        networks,
+        ["unet", "vae decoder", "vae encoder", "unet", "vae decoder"]
+    );
+    let plan = plan_from(Some(size(500, 333)), |job| job.upscaler = Upscaler::Lanczos).unwrap();
+    assert_eq!(
+        (plan.source, plan.target()),
+        (Some(size(496, 328)), size(1000, 664))
+    );
+    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
+    assert_eq!(networks, ["vae encoder", "unet", "vae decoder"]);
+}
+
+#[test]
+fn what_the_model_pads_is_said() {
+    let plan = plan_with(|job| job.base = Some(size(520, 512))).unwrap();
+    assert!(
+        plan.notes()
+            .iter()
+            .any(|note| note.contains("65x64") && note.contains("72x64")),
+        "{:?}",
+        plan.notes()
+    );
+}
+
+#[test]
+fn what_cannot_be_rendered_is_refused_with_a_way_out() {
+    let text = |result: Result<Plan, Error>| result.err().map(|error| error.to_string()).unwrap_or_default();
+    let overlap = text(plan_with(|job| job.overlap = Some(96)));
+    assert!(
+        overlap.contains("overlap of 96 px") && overlap.contains("tiles of 96 px"),
+        "{overlap}"
+    );
+    let large = text(plan_with(|job| {
+        job.base = Some(size(8192, 8192));
+        job.target = Target::Scale(4.0);
+    }));
+    assert_eq!(
+        large,
+        "the target is 32768x32768 px, the limit is 16384 px a side: take a smaller scale"
+    );
+    let untiled = text(plan_with(|job| {
+        job.base = Some(size(8192, 8192));
+        job.target = Target::Scale(1.0);
+        job.vae = VaeMode::Off;
+    }));
+    assert!(
+        untiled.contains("768 MiB each, the limit is 208 MiB"),
+        "{untiled}"
+    );
+}

@@ -1,0 +1,8 @@
+//! The two services on the wire: messages in, commands to the actor and answers out.
+
+mod fleet;
+mod jobs;
+mod status;
+
+pub(crate) use fleet::FleetService;
+pub(crate) use jobs::JobsService;

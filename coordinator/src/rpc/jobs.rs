@@ -1,0 +1,170 @@
+//! The Jobs service: users' requests in, the actor's answers out.
+
+use std::{path::PathBuf, pin::Pin};
+
+use bytes::Bytes;
+use tessera_proto::{
+    JobId, JobSpec, JobState, limits,
+    wire::{self, jobs_server::Jobs},
+};
+use tokio::{
+    fs::File,
+    io::AsyncReadExt,
+    sync::{mpsc, watch},
+};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream, wrappers::WatchStream};
+use tonic::{Request, Response, Status};
+
+use super::status::Error;
+use crate::{actor::Handle, picture};
+
+/// Chunks of an artifact that are read ahead.
+const READ_AHEAD: usize = 4;
+
+/// Answers users.
+#[derive(Debug)]
+pub(crate) struct JobsService {
+    actor: Handle,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+// === impl JobsService ===
+
+impl JobsService {
+    pub(crate) const fn new(actor: Handle) -> Self {
+        Self { actor }
+    }
+
+    async fn take(&self, message: wire::SubmitRequest) -> Result<JobId, Error> {
+        let wire::SubmitRequest { spec } = message;
+        let spec = JobSpec::try_from(spec.ok_or(Error::Missing("spec"))?)?;
+        // Decoded here, off the actor's thread: a bad file is refused before the job exists.
+        let image = match spec.image.clone() {
+            None => None,
+            Some(bytes) => {
+                let decode = move || picture::decode(&bytes, limits::IMAGE_PIXELS);
+                Some(
+                    tokio::task::spawn_blocking(decode)
+                        .await
+                        .map_err(|_| Error::Background)??,
+                )
+            }
+        };
+        Ok(self.actor.submit(spec, image).await?)
+    }
+
+    async fn artifact(&self, message: wire::FetchRequest) -> Result<(File, u64), Error> {
+        let (job, artifact) = message.try_into()?;
+        let path: PathBuf = self.actor.fetch(job, artifact).await?;
+        let file = File::open(path).await?;
+        let total = file.metadata().await?.len();
+        Ok((file, total))
+    }
+}
+
+#[tonic::async_trait]
+impl Jobs for JobsService {
+    type WatchStream = Answers<wire::JobStatus>;
+    type FetchStream = Answers<wire::FetchChunk>;
+
+    async fn submit(
+        &self,
+        request: Request<wire::SubmitRequest>,
+    ) -> Result<Response<wire::SubmitResponse>, Status> {
+        let job = self.take(request.into_inner()).await?;
+        Ok(Response::new(wire::SubmitResponse { job: job.to_string() }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let statuses = self
+            .actor
+            .watch(id(&request.into_inner().job)?)
+            .await
+            .map_err(Error::from)?;
+        Ok(Response::new(Box::pin(until_final(statuses))))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<wire::CancelRequest>,
+    ) -> Result<Response<wire::JobStatus>, Status> {
+        let status = self
+            .actor
+            .cancel(id(&request.into_inner().job)?)
+            .await
+            .map_err(Error::from)?;
+        Ok(Response::new(status.into()))
+    }
+
+    async fn list(&self, _: Request<wire::ListRequest>) -> Result<Response<wire::ListResponse>, Status> {
+        let jobs = self.actor.list().await.map_err(Error::from)?;
+        Ok(Response::new(wire::ListResponse {
+            jobs: jobs.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn fetch(
+        &self,
+        request: Request<wire::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
+        let (file, total) = self.artifact(request.into_inner()).await?;
+        let (chunks, stream) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(read(file, total, chunks));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn workers(
+        &self,
+        _: Request<wire::WorkersRequest>,
+    ) -> Result<Response<wire::WorkersResponse>, Status> {
+        let workers = self.actor.workers().await.map_err(Error::from)?;
+        Ok(Response::new(wire::WorkersResponse {
+            workers: workers.into_iter().map(Into::into).collect(),
+        }))
+    }
+}
+
+fn id(text: &str) -> Result<JobId, Error> {
+    Ok(text.parse().map_err(tessera_proto::ConvertError::from)?)
+}
+
+/// All statuses up to and with the final one.
+fn until_final(
+    statuses: watch::Receiver<tessera_proto::JobStatus>,
+) -> impl Stream<Item = Result<wire::JobStatus, Status>> {
+    let mut before: Option<JobState> = None;
+    WatchStream::new(statuses)
+        .take_while(move |status| {
+            let ended = before.is_some_and(JobState::is_final);
+            before = Some(status.state);
+            !ended
+        })
+        .map(|status| Ok(status.into()))
+}
+
+/// Reads a file into chunks until it ends or nobody listens.
+async fn read(mut file: File, total: u64, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
+    loop {
+        let mut data = Vec::with_capacity(limits::FETCH_CHUNK);
+        let chunk = match (&mut file)
+            .take(limits::FETCH_CHUNK as u64)
+            .read_to_end(&mut data)
+            .await
+        {
+            Ok(0) => return,
+            Ok(_) => Ok(wire::FetchChunk {
+                data: Bytes::from(data),
+                total,
+            }),
+            Err(error) => Err(Error::from(error).into()),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}

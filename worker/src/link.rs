@@ -1,0 +1,187 @@
+//! The worker's stream to the coordinator: tasks in, outcomes and heartbeats out.
+
+use std::time::Duration;
+
+use tessera_proto::{
+    ConvertError, Digest, FromWorker, Hello, Outcome, ToWorker, limits,
+    wire::{self, fleet_client::FleetClient},
+};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    device::{Device, Gone, Order},
+    heartbeat,
+};
+
+/// Messages that wait to be sent: outcomes of the tasks in hand, and heartbeats.
+const OUTBOX: usize = 8;
+
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Why a stream could not be opened, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL cannot be read.
+    #[error("{url:?} is not a coordinator's URL, which looks like http://host:7878")]
+    Url {
+        /// The URL received.
+        url: String,
+    },
+    /// Nobody answers.
+    #[error("no coordinator answers at {url}")]
+    Unreachable {
+        /// The URL.
+        url: String,
+    },
+    /// The coordinator does not want this worker.
+    #[error("the coordinator refuses this worker: {message}")]
+    Refused {
+        /// Its reason.
+        message: String,
+    },
+    /// The stream broke.
+    #[error("the stream to the coordinator broke: {message}")]
+    Broken {
+        /// What the transport says.
+        message: String,
+    },
+    /// A message that makes no sense.
+    #[error("the coordinator sent something unexpected: {0}")]
+    Message(#[from] ConvertError),
+    /// A kept tensor that is not what its name says.
+    #[error("the coordinator sent a tensor whose content is not {expected:?}")]
+    Digest {
+        /// Its name.
+        expected: Digest,
+    },
+    /// The first message was not a welcome.
+    #[error("the coordinator did not say welcome")]
+    NoWelcome,
+    /// The device thread panicked.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+/// An open stream, welcomed.
+#[derive(Debug)]
+pub(crate) struct Link {
+    outbox: mpsc::Sender<FromWorker>,
+    inbox: tonic::Streaming<wire::ToWorker>,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Dials the coordinator, says hello and waits for the welcome.
+    pub(crate) async fn open(url: &str, hello: Hello) -> Result<Self, Error> {
+        let channel = dial(url).await?;
+        let mut client = FleetClient::new(channel)
+            .max_decoding_message_size(limits::FLEET_MESSAGE)
+            .max_encoding_message_size(limits::FLEET_MESSAGE);
+        let (outbox, messages) = mpsc::channel(OUTBOX);
+        outbox
+            .try_send(FromWorker::Hello(hello))
+            .expect("a new channel has room");
+        let messages = ReceiverStream::new(messages).map(wire::FromWorker::from);
+        let mut inbox = client.attend(messages).await.map_err(refused)?.into_inner();
+        let Some(ToWorker::Welcome { worker, heartbeat }) = next(&mut inbox).await? else {
+            return Err(Error::NoWelcome);
+        };
+        tracing::info!(%worker, "attending");
+        tokio::spawn(heartbeat::beat(heartbeat, outbox.clone()));
+        Ok(Self { outbox, inbox })
+    }
+
+    /// Passes tasks to the device and its outcomes back until the coordinator hangs up.
+    pub(crate) async fn serve(
+        &mut self,
+        device: &Device,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+    ) -> Result<(), Error> {
+        loop {
+            let message = tokio::select! {
+                message = next(&mut self.inbox) => message?,
+                outcome = outcomes.recv() => {
+                    let outcome = outcome.ok_or(Gone)?;
+                    if self.outbox.send(FromWorker::Outcome(outcome)).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let order = match message {
+                None => return Ok(()),
+                Some(ToWorker::Welcome { .. }) => continue,
+                Some(ToWorker::Keep { digest, tensor }) if Digest::of(&tensor) == digest => {
+                    Order::Keep { digest, tensor }
+                }
+                Some(ToWorker::Keep { digest, .. }) => return Err(Error::Digest { expected: digest }),
+                Some(ToWorker::Forget { digest }) => Order::Forget { digest },
+                Some(ToWorker::Assign(assignment)) => Order::Run(assignment),
+                Some(ToWorker::Withdraw { lease }) => Order::Withdraw { lease },
+            };
+            device.tell(order)?;
+        }
+    }
+
+    /// Says goodbye; the coordinator gives our tasks to others when the stream ends.
+    pub(crate) async fn leave(self) -> Result<(), Error> {
+        // A coordinator that is gone needs no goodbye.
+        let _ = self.outbox.send(FromWorker::Goodbye).await;
+        Ok(())
+    }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether it may be gone at the next attempt.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::NoWelcome
+        )
+    }
+}
+
+async fn dial(url: &str) -> Result<Channel, Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| Error::Url { url: url.to_owned() })?;
+    endpoint
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .connect()
+        .await
+        .map_err(|error| {
+            tracing::debug!(?error, url, "cannot connect");
+            Error::Unreachable { url: url.to_owned() }
+        })
+}
+
+async fn next(inbox: &mut tonic::Streaming<wire::ToWorker>) -> Result<Option<ToWorker>, Error> {
+    match inbox.message().await {
+        Ok(Some(message)) => Ok(Some(message.try_into()?)),
+        Ok(None) => Ok(None),
+        Err(status) => Err(refused(status)),
+    }
+}
+
+/// A worker that is refused should not come back as it is; a broken stream is worth another try.
+fn refused(status: tonic::Status) -> Error {
+    use tonic::Code::{
+        FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented,
+    };
+    let message = status.message().to_owned();
+    match status.code() {
+        FailedPrecondition | InvalidArgument | PermissionDenied | Unauthenticated | Unimplemented => {
+            Error::Refused { message }
+        }
+        _ => Error::Broken { message },
+    }
+}

@@ -1,0 +1,210 @@
+//! What lies in a model folder: a path in; the graphs, the tokenizer's folder and the model's facts out.
+//!
+//! The layout is the one that Optimum and diffusers export: `model_index.json`, `text_encoder/`, `unet/`,
+//! `vae_encoder/` (optional), `vae_decoder/`, `tokenizer/`, `scheduler/`; ours adds `upscalers/*.onnx`.
+//!
+//! **Invariant: nothing outside the folder is read**, neither through `..` nor through a symbolic link.
+
+pub mod check;
+pub mod config_file;
+mod facts;
+mod hash;
+mod hash_cache;
+mod layout;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use tessera_proto::{ModelFacts, facts as proto_facts};
+
+use crate::engine::Network;
+
+pub use hash_cache::HashCache;
+
+/// A model folder that was looked through and fits.
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    root: PathBuf,
+    graphs: Vec<(Network, PathBuf)>,
+    tokenizer: PathBuf,
+    vocab_size: u32,
+    facts: ModelFacts,
+}
+
+/// Why a folder is no model that we run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing at this path.
+    #[error("model folder {} does not exist", folder.display())]
+    Absent {
+        /// The path.
+        folder: PathBuf,
+    },
+    /// The path is a file.
+    #[error("{} is a file, not a model folder: turn a checkpoint into one with deploy/export-model", path.display())]
+    IsFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The folder holds something else.
+    #[error("{} is no model folder: it has no model_index.json", folder.display())]
+    NoIndex {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder holds weights that only PyTorch can run.
+    #[error(
+        "model folder {} holds PyTorch weights, but no {missing}: turn it into an ONNX folder with deploy/export-model",
+        folder.display()
+    )]
+    PyTorch {
+        /// The folder.
+        folder: PathBuf,
+        /// The first graph that is missing, relative to the folder.
+        missing: String,
+    },
+    /// A model of another kind.
+    #[error("model folder {} holds {found}, but only Stable Diffusion 1.x is supported", folder.display())]
+    Architecture {
+        /// The folder.
+        folder: PathBuf,
+        /// What shows it.
+        found: String,
+    },
+    /// A network is not there.
+    #[error("model folder {} has no {missing}", folder.display())]
+    MissingGraph {
+        /// The folder.
+        folder: PathBuf,
+        /// The graph, relative to the folder.
+        missing: String,
+    },
+    /// A path leads out of the folder.
+    #[error(
+        "{} is a link to {}, outside of the model folder: put the file itself there",
+        path.display(), target.display()
+    )]
+    Outside {
+        /// The path inside the folder.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+    /// A file or folder cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Far more files than a model has.
+    #[error("model folder {} holds more than {limit} files", folder.display())]
+    TooManyFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// Most files that are looked at.
+        limit: usize,
+    },
+    /// A settings file is damaged or lacks something.
+    #[error(transparent)]
+    Config(#[from] config_file::Error),
+    /// Two settings contradict each other.
+    #[error("{}: {first} is {first_value}, but {second} is {second_value}", folder.display())]
+    Disagree {
+        /// The folder.
+        folder: PathBuf,
+        /// File and field.
+        first: &'static str,
+        /// What it says.
+        first_value: u32,
+        /// The other file and field.
+        second: &'static str,
+        /// What that says.
+        second_value: u32,
+    },
+    /// A fact out of its bounds.
+    #[error("{}: {source}", folder.display())]
+    Facts {
+        /// The folder.
+        folder: PathBuf,
+        /// Which, and its bounds.
+        source: proto_facts::Error,
+    },
+    /// A graph does not fit the settings.
+    #[error("{} does not fit: {reason}", file.display())]
+    Graph {
+        /// The graph.
+        file: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+}
+
+// === impl ModelFolder ===
+
+impl ModelFolder {
+    /// Looks through a folder: finds its graphs, reads its settings and hashes its contents.
+    ///
+    /// Hashing reads every byte once; `hashes` remembers it for files that have not changed since. The graphs
+    /// themselves are checked when they are loaded ([`check::graph`]).
+    ///
+    /// # Errors
+    /// The folder is absent, of another kind or architecture, or a file or field that is needed is missing or wrong.
+    pub fn open(folder: &Path, hashes: &HashCache) -> Result<Self, Error> {
+        let layout = layout::Layout::find(folder)?;
+        let settings = facts::Settings::read(&layout)?;
+        let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?)?;
+        let tokenizer = layout
+            .inside("tokenizer")?
+            .unwrap_or_else(|| layout.root().join("tokenizer"));
+        Ok(Self {
+            root: layout.root().to_owned(),
+            graphs: layout.into_graphs(),
+            tokenizer,
+            vocab_size: settings.vocab_size,
+            facts,
+        })
+    }
+
+    /// The folder's real path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the model says about itself.
+    #[must_use]
+    pub fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    /// The networks and their files.
+    #[must_use]
+    pub fn graphs(&self) -> &[(Network, PathBuf)] {
+        &self.graphs
+    }
+
+    /// The file of a network.
+    #[must_use]
+    pub fn graph(&self, network: &Network) -> Option<&Path> {
+        self.graphs
+            .iter()
+            .find(|(name, _)| name == network)
+            .map(|(_, file)| file.as_path())
+    }
+
+    /// The folder of the tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Path {
+        &self.tokenizer
+    }
+
+    /// How many token ids the text encoder knows.
+    #[must_use]
+    pub fn vocab_size(&self) -> u32 {
+        self.vocab_size
+    }
+}

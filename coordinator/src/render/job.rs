@@ -496,3 +496,6 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and renders a picture with the demo model on two worker processes.
+#
+#   deploy/demo.sh [OUT.png]
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${1:-demo.png}
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+say 'ONNX Runtime'
+deploy/fetch-onnxruntime.sh cpu
+
+say 'build (a first one takes some minutes)'
+cargo build --locked --release --package tessera
+
+say "render $out: 128 x 128 px from text, then hires fix to 512 x 512 px, on two workers over gRPC"
+target/release/tessera render 'a red house by the sea at sunset, pine trees, clouds' \
+  --seed 0 --steps 25 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.4 \
+  --workers cpu:1,cpu:1 --report demo-report.json --output "$out"
+
+say "done: open $out; what it cost is in demo-report.json"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what is missing and runs all tests.
+#
+#   deploy/test.sh [cargo test's own arguments]
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+say 'ONNX Runtime'
+deploy/fetch-onnxruntime.sh cpu
+
+say 'build (a first one takes some minutes)'
+cargo build --locked --package tessera
+
+say 'tests'
+cargo test --locked --workspace "$@"

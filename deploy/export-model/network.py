@@ -4,8 +4,10 @@ Names, axes, operator set and exporter are those of Hugging Face's Optimum, so t
 """
 
 import copy
+import functools
+import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,55 +32,80 @@ class Mismatch(Exception):
 
 @dataclass
 class Network:
-    """A module that takes tensors and returns a tuple of them, with the names its graph shall have."""
+    """A module, what to compute with it (module and tensors in, a tuple of tensors out), and the names of its graph."""
 
     name: str
     module: torch.nn.Module
+    function: Callable[..., tuple[torch.Tensor, ...]]
     inputs: dict[str, torch.Tensor]
     input_axes: dict[str, dict[int, str]]
     output_axes: dict[str, dict[int, str]]
 
 
-class Call(torch.nn.Module):
-    """Wraps a function of one module's tensors as a module, which is what the exporter takes."""
+def embed(module: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The text encoder's two outputs."""
+    output = type(module).forward(module, ids)
+    return output.last_hidden_state, output.pooler_output
 
-    def __init__(self, owner: torch.nn.Module, function):
-        super().__init__()
-        self.owner, self.function = owner, function
 
-    def forward(self, *tensors):
-        """Calls the function with the owner first."""
-        return self.function(self.owner, *tensors)
+def predict(module: torch.nn.Module, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The UNet's output."""
+    return type(module).forward(module, *inputs, return_dict=False)
+
+
+def encode(module: torch.nn.Module, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Mean and log-variance, one above the other."""
+    return (module.encode(picture, return_dict=False)[0].parameters,)
+
+
+def decode(module: torch.nn.Module, latent: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The picture, about -1..1."""
+    return module.decode(latent, return_dict=False)
 
 
 def networks(source: Source) -> Iterator[Network]:
-    """The four networks in the order of a render; the pipeline lets go of each one, to save memory."""
-    generator = torch.Generator().manual_seed(0)
+    """The four networks in the order of a render. The pipeline is emptied, and each one forgotten once it is given."""
+    pipe = source.pipe
+    text, unet, vae = pipe.text_encoder, pipe.unet, pipe.vae
+    pipe.text_encoder = pipe.unet = pipe.vae = None
+    words = text.config.max_position_embeddings
+    part = text_encoder(text)
+    del text
+    yield part
+    part = noise_predictor(unet, words)
+    del unet
+    yield part
+    # The encoder gets a copy, because `export` may change the precision of what it is given.
+    part = vae_encoder(copy.deepcopy(vae))
+    yield part
+    part = vae_decoder(vae)
+    del vae
+    yield part
 
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
 
-    text, unet, vae = source.pipe.text_encoder, source.pipe.unet, source.pipe.vae
-    source.pipe.text_encoder = source.pipe.unet = source.pipe.vae = None
-    # Pixels a latent is wide; the axes' names say it, for readers.
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    channels, width = unet.config.in_channels, unet.config.cross_attention_dim
-    ids = torch.randint(text.config.vocab_size, (2, text.config.max_position_embeddings), generator=generator)
-    yield Network(
+def text_encoder(module: torch.nn.Module) -> Network:
+    """Token numbers to the embedding of each token."""
+    shape = (2, module.config.max_position_embeddings)
+    return Network(
         "text_encoder",
-        Call(text, lambda m, ids: (lambda o: (o.last_hidden_state, o.pooler_output))(m(ids))),
-        {"input_ids": ids},
+        module,
+        embed,
+        {"input_ids": torch.randint(module.config.vocab_size, shape, generator=torch.Generator().manual_seed(0))},
         {"input_ids": {0: "batch_size", 1: "sequence_length"}},
         {"last_hidden_state": {0: "batch_size", 1: "sequence_length"}, "pooler_output": {0: "batch_size"}},
     )
-    del text
-    yield Network(
+
+
+def noise_predictor(module: torch.nn.Module, words: int) -> Network:
+    """A noisy latent, its timestep and `words` embeddings to the prediction."""
+    return Network(
         "unet",
-        Call(unet, lambda m, x, t, text: (m(x, t, text, return_dict=False)[0],)),
+        module,
+        predict,
         {
-            "sample": noise(2, channels, 16, 24),
+            "sample": noise(2, module.config.in_channels, 16, 24),
             "timestep": torch.tensor(601.0),
-            "encoder_hidden_states": noise(2, ids.shape[1], width),
+            "encoder_hidden_states": noise(2, words, module.config.cross_attention_dim),
         },
         {
             "sample": {0: "batch_size", 2: "height", 3: "width"},
@@ -86,22 +113,42 @@ def networks(source: Source) -> Iterator[Network]:
         },
         {"out_sample": {0: "batch_size", 2: "height", 3: "width"}},
     )
-    del unet
-    # The encoder gets a copy, because `export` may change the precision of what it is given.
-    yield Network(
+
+
+def vae_encoder(module: torch.nn.Module) -> Network:
+    """A picture in -1..1 to the distribution of its latent."""
+    factor = latent_pixels(module)
+    return Network(
         "vae_encoder",
-        Call(copy.deepcopy(vae), lambda m, x: (m.encode(x, return_dict=False)[0].parameters,)),
-        {"sample": noise(1, vae.config.in_channels, 64, 96).clamp(-1, 1)},
+        module,
+        encode,
+        {"sample": noise(1, module.config.in_channels, 64, 96).clamp(-1, 1)},
         {"sample": {0: "batch_size", 2: "sample_height", 3: "sample_width"}},
         {"latent_parameters": {0: "batch_size", 2: f"sample_height / {factor}", 3: f"sample_width / {factor}"}},
     )
-    yield Network(
+
+
+def vae_decoder(module: torch.nn.Module) -> Network:
+    """A latent, divided by the scaling factor, to its picture."""
+    factor = latent_pixels(module)
+    return Network(
         "vae_decoder",
-        Call(vae, lambda m, z: (m.decode(z, return_dict=False)[0],)),
-        {"latent_sample": noise(1, vae.config.latent_channels, 8, 12)},
+        module,
+        decode,
+        {"latent_sample": noise(1, module.config.latent_channels, 8, 12)},
         {"latent_sample": {0: "batch_size", 2: "latent_height", 3: "latent_width"}},
         {"sample": {0: "batch_size", 2: f"latent_height * {factor}", 3: f"latent_width * {factor}"}},
     )
+
+
+def noise(*shape: int) -> torch.Tensor:
+    """Sample input, the same at each call."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def latent_pixels(vae: torch.nn.Module) -> int:
+    """Pixels across one latent."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 @torch.no_grad()
@@ -111,16 +158,18 @@ def export(network: Network, target: Path, precision: str) -> float:
     `precision` is a key of TOLERANCE. Returns the largest difference from torch in fp32, relative to the
     largest output.
     """
-    expected = [t.float().numpy() for t in network.module(*network.inputs.values())]
-    inputs = network.inputs
+    module, inputs = network.module, network.inputs
+    # In place of the module's own forward, and not in a module around it: names in the graph stay as they are.
+    module.forward = functools.partial(network.function, module)
+    expected = [t.float().numpy() for t in module(*inputs.values())]
     if precision == "fp16":
-        network.module.half()
+        module.half()
         inputs = {n: t.half() if t.is_floating_point() else t for n, t in inputs.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         raw = Path(work) / "model.onnx"
         torch.onnx.export(
-            network.module,
+            module,
             tuple(inputs.values()),
             str(raw),
             input_names=list(inputs),
@@ -130,11 +179,13 @@ def export(network: Network, target: Path, precision: str) -> float:
             do_constant_folding=True,
             dynamo=False,
         )
-        network.module = None
+        network.module = module = None  # gone before the graph is loaded: a real UNet is 3.4 GB
+        gc.collect()
         model = onnx.load(str(raw))
     if precision == "store-fp16":
         store_half(model)
     save(model, target)
+    del model
     return _difference(network.name, target, inputs, expected, TOLERANCE[precision])
 
 
@@ -143,9 +194,9 @@ def save(model: onnx.ModelProto, target: Path) -> None:
     if sum(len(i.raw_data) for i in model.graph.initializer) < EXTERNAL_OVER:
         onnx.save(model, str(target))
         return
-    onnx.save(
-        model, str(target), save_as_external_data=True, all_tensors_to_one_file=True, location=target.name + "_data"
-    )
+    data = target.with_name(target.name + "_data")
+    onnx.save(model, str(target), save_as_external_data=True, all_tensors_to_one_file=True, location=data.name)
+    data.chmod(target.stat().st_mode)  # it is made readable by its owner alone
 
 
 def _difference(name: str, path: Path, inputs: dict[str, torch.Tensor], expected: list, limit: float) -> float:

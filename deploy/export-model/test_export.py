@@ -182,6 +182,7 @@ def test_big_weights_go_to_a_file_beside_the_graph(folder, tmp_path, monkeypatch
     unet = tmp_path / "out" / "unet"
     assert (unet / "model.onnx_data").stat().st_size > 6_000_000
     assert (unet / "model.onnx").stat().st_size < 1_000_000
+    assert (unet / "model.onnx_data").stat().st_mode == (unet / "model.onnx").stat().st_mode
     assert sorted(p.name for p in unet.iterdir()) == ["config.json", "model.onnx", "model.onnx_data"]
     assert unet_difference(tiny.model().unet, tmp_path / "out") < 2e-5
 

@@ -12,7 +12,7 @@ import onnx
 import torch
 from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 
-from network import Call, Network, export, save
+from network import Network, export, save
 from refused import Refused, first_line
 
 
@@ -43,7 +43,8 @@ def write(path: Path, folder: Path, half_weights: bool) -> tuple[Path, int, floa
     rgb = torch.rand((1, 3, multiple, 2 * multiple), generator=torch.Generator().manual_seed(0))
     network = Network(
         path.stem,
-        Call(descriptor.model, lambda m, x: (m(x),)),
+        descriptor.model,
+        lambda module, picture: (type(module).forward(module, picture),),
         {"input": rgb},
         {"input": {0: "batch_size", 2: "height", 3: "width"}},
         {"output": {0: "batch_size", 2: f"height * {scale}", 3: f"width * {scale}"}},

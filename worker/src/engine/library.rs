@@ -14,6 +14,9 @@ use std::{
 
 use ort::environment::Environment;
 
+#[cfg(test)]
+mod tests;
+
 /// The least ONNX Runtime whose interface this program is built for.
 pub const MINIMUM: &str = "1.22";
 

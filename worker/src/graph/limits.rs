@@ -73,6 +73,18 @@ pub fn check(file: &[u8]) -> Result<(), Error> {
     walk(Kind::Model, file, 1, &mut Count::default())
 }
 
+/// Refuses a file by its length alone, before it is read into memory.
+///
+/// # Errors
+/// It is longer than [`MAX_FILE_BYTES`].
+pub fn check_length(bytes: u64) -> Result<(), Error> {
+    at_most(
+        "bytes",
+        usize::try_from(bytes).unwrap_or(usize::MAX),
+        MAX_FILE_BYTES,
+    )
+}
+
 fn walk(kind: Kind, message: &[u8], depth: usize, count: &mut Count) -> Result<(), Error> {
     at_most("messages inside each other", depth, MAX_DEPTH)?;
     for field in Fields::new(message) {

@@ -8,6 +8,9 @@ use super::super::{DeviceSpec, Error, Runtime};
 pub(super) struct Provider {
     /// In order of preference; each must register, none is optional.
     pub(super) chain: Vec<ExecutionProviderDispatch>,
+    /// Whether it runs `com.microsoft.MultiHeadAttention`. The others would hand each attention to the processor;
+    /// they find the exported spelling themselves and replace it by their own.
+    pub(super) has_attention: bool,
 }
 
 /// The drivers for a device, after checking that the library has them: ONNX Runtime itself would fall back to the
@@ -16,61 +19,72 @@ pub(super) struct Provider {
 /// # Errors
 /// [`Error::Provider`] names what is missing and what is there.
 pub(super) fn of(runtime: &Runtime, device: DeviceSpec) -> Result<Provider, Error> {
-    let lacking = |provider| Error::Provider {
-        device,
-        provider,
-        library: runtime.path().display().to_string(),
-        offered: offered().join(", "),
+    if matches!(device, DeviceSpec::Simulated { .. }) {
+        return Err(Error::Device {
+            device,
+            reason: "it is simulated and runs no graphs".to_owned(),
+        });
+    }
+    if let Some((provider, _)) = needed(device).into_iter().find(|(_, present)| !present) {
+        let library = runtime.path().display().to_string();
+        return Err(Error::Provider {
+            device,
+            provider,
+            library,
+            offered: offered().join(", "),
+        });
+    }
+    let chain = chain(device)
+        .into_iter()
+        .map(ExecutionProviderDispatch::error_on_failure)
+        .collect();
+    let has_attention = match device {
+        DeviceSpec::Cpu { .. } | DeviceSpec::Cuda { .. } | DeviceSpec::DirectMl { .. } => true,
+        DeviceSpec::Rocm { .. } => has::<ep::ROCm>(),
+        DeviceSpec::TensorRt { .. }
+        | DeviceSpec::CoreMl
+        | DeviceSpec::OpenVino
+        | DeviceSpec::Simulated { .. } => false,
     };
-    let check = |provider: &'static str, present: bool| if present { Ok(()) } else { Err(lacking(provider)) };
-    let chain = match device {
-        DeviceSpec::Cpu { .. } | DeviceSpec::Simulated { .. } => vec![cpu()],
-        DeviceSpec::Cuda { card } => {
-            check(ep::CUDA::NAME, has::<ep::CUDA>())?;
-            vec![cuda(card), cpu()]
-        }
+    Ok(Provider { chain, has_attention })
+}
+
+/// ONNX Runtime's names of what a device needs, and whether this library has each.
+fn needed(device: DeviceSpec) -> Vec<(&'static str, bool)> {
+    match device {
+        DeviceSpec::Cpu { .. } | DeviceSpec::Simulated { .. } => Vec::new(),
+        DeviceSpec::Cuda { .. } => vec![named::<ep::CUDA>()],
+        DeviceSpec::TensorRt { .. } => vec![named::<ep::TensorRT>(), named::<ep::CUDA>()],
+        // ROCm's own driver was replaced by MIGraphX; libraries have one or the other.
+        DeviceSpec::Rocm { .. } if has::<ep::ROCm>() => Vec::new(),
+        DeviceSpec::Rocm { .. } => vec![named::<ep::MIGraphX>()],
+        DeviceSpec::DirectMl { .. } => vec![named::<ep::DirectML>()],
+        DeviceSpec::CoreMl => vec![named::<ep::CoreML>()],
+        DeviceSpec::OpenVino => vec![named::<ep::OpenVINO>()],
+    }
+}
+
+/// What is registered for a device, the processor last.
+fn chain(device: DeviceSpec) -> Vec<ExecutionProviderDispatch> {
+    let mut chain = match device {
+        DeviceSpec::Cpu { .. } | DeviceSpec::Simulated { .. } => Vec::new(),
+        DeviceSpec::Cuda { card } => vec![cuda(card)],
         DeviceSpec::TensorRt { card } => {
-            check(ep::TensorRT::NAME, has::<ep::TensorRT>())?;
-            check(ep::CUDA::NAME, has::<ep::CUDA>())?;
             vec![
                 ep::TensorRT::default().with_device_id(number(card)).build(),
                 cuda(card),
-                cpu(),
             ]
         }
-        // ROCm's own driver was replaced by MIGraphX; libraries have one or the other.
         DeviceSpec::Rocm { card } if has::<ep::ROCm>() => {
-            vec![ep::ROCm::default().with_device_id(number(card)).build(), cpu()]
+            vec![ep::ROCm::default().with_device_id(number(card)).build()]
         }
-        DeviceSpec::Rocm { card } => {
-            check(ep::MIGraphX::NAME, has::<ep::MIGraphX>())?;
-            vec![
-                ep::MIGraphX::default().with_device_id(number(card)).build(),
-                cpu(),
-            ]
-        }
-        DeviceSpec::DirectMl { card } => {
-            check(ep::DirectML::NAME, has::<ep::DirectML>())?;
-            vec![
-                ep::DirectML::default().with_device_id(number(card)).build(),
-                cpu(),
-            ]
-        }
-        DeviceSpec::CoreMl => {
-            check(ep::CoreML::NAME, has::<ep::CoreML>())?;
-            vec![ep::CoreML::default().build(), cpu()]
-        }
-        DeviceSpec::OpenVino => {
-            check(ep::OpenVINO::NAME, has::<ep::OpenVINO>())?;
-            vec![ep::OpenVINO::default().build(), cpu()]
-        }
+        DeviceSpec::Rocm { card } => vec![ep::MIGraphX::default().with_device_id(number(card)).build()],
+        DeviceSpec::DirectMl { card } => vec![ep::DirectML::default().with_device_id(number(card)).build()],
+        DeviceSpec::CoreMl => vec![ep::CoreML::default().build()],
+        DeviceSpec::OpenVino => vec![ep::OpenVINO::default().build()],
     };
-    Ok(Provider {
-        chain: chain
-            .into_iter()
-            .map(ExecutionProviderDispatch::error_on_failure)
-            .collect(),
-    })
+    chain.push(cpu());
+    chain
 }
 
 /// CUDA. Convolution algorithms are chosen by rule: by measuring, as is its default, two workers could choose
@@ -93,16 +107,21 @@ fn has<P: ExecutionProvider>() -> bool {
     P::is_available().unwrap_or(false)
 }
 
+/// A driver's name, and whether this library has it.
+fn named<P: ExecutionProvider>() -> (&'static str, bool) {
+    (P::NAME, has::<P>())
+}
+
 fn offered() -> Vec<&'static str> {
     let all = [
-        (ep::CUDA::NAME, has::<ep::CUDA>()),
-        (ep::TensorRT::NAME, has::<ep::TensorRT>()),
-        (ep::ROCm::NAME, has::<ep::ROCm>()),
-        (ep::MIGraphX::NAME, has::<ep::MIGraphX>()),
-        (ep::DirectML::NAME, has::<ep::DirectML>()),
-        (ep::CoreML::NAME, has::<ep::CoreML>()),
-        (ep::OpenVINO::NAME, has::<ep::OpenVINO>()),
-        (ep::CPU::NAME, true),
+        named::<ep::CUDA>(),
+        named::<ep::TensorRT>(),
+        named::<ep::ROCm>(),
+        named::<ep::MIGraphX>(),
+        named::<ep::DirectML>(),
+        named::<ep::CoreML>(),
+        named::<ep::OpenVINO>(),
+        named::<ep::CPU>(),
     ];
     all.into_iter()
         .filter(|(_, present)| *present)

@@ -35,6 +35,7 @@ use super::{
 use crate::graph::{
     GraphFacts, Model,
     attention::{self, Fused},
+    limits,
 };
 
 /// The session option that says where a graph given in memory finds its weights.
@@ -59,20 +60,12 @@ impl Session {
         path: &Path,
     ) -> Result<Self, Error> {
         let provider = provider::of(runtime, options.device)?;
-        let file = fs::read(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let graph_error = |source| Error::Graph {
-            path: path.to_owned(),
-            source,
-        };
-        let mut model = Model::parse(Bytes::from(file)).map_err(graph_error)?;
+        let mut model = read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         check_weights(&model, folder)?;
         let facts = model.facts();
         let mut fused = Fused::default();
-        if options.fuse {
+        if options.fuse && provider.has_attention {
             fused = attention::fuse(&mut model);
         }
         let mut builder = configure(runtime, options.device, &provider)?;
@@ -124,24 +117,43 @@ impl Session {
                 reason: format!("the graph has no output {absent:?}"),
             });
         }
-        let values = input::convert(network, &self.facts, inputs)?;
+        let converted = input::convert(network, &self.facts, inputs)?;
         let selector = outputs
             .iter()
             .fold(OutputSelector::no_default(), |selector, &name| {
                 selector.with(name)
             });
         let options = RunOptions::new().map_err(failed)?.with_outputs(selector);
-        let results = self.session.run_with_options(values, &options).map_err(failed)?;
+        let results = self
+            .session
+            .run_with_options(converted, &options)
+            .map_err(failed)?;
         let take = |name: &&str| {
             let reason = || format!("output {name:?} did not come back");
             let value = results.get(name).ok_or_else(reason);
-            value.and_then(read).map_err(|reason| Error::Failed {
+            value.and_then(values).map_err(|reason| Error::Failed {
                 network: network.clone(),
                 reason,
             })
         };
         outputs.iter().map(take).collect()
     }
+}
+
+/// A graph file, its size checked before it is read.
+fn read(path: &Path) -> Result<Model, Error> {
+    let unreadable = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let damaged = |source| Error::Graph {
+        path: path.to_owned(),
+        source,
+    };
+    let length = fs::metadata(path).map_err(unreadable)?.len();
+    limits::check_length(length).map_err(damaged)?;
+    let file = fs::read(path).map_err(unreadable)?;
+    Model::parse(Bytes::from(file)).map_err(damaged)
 }
 
 /// Whether every file of weights is there, before ONNX Runtime says it in its own words.
@@ -200,7 +212,7 @@ fn refusal(device: DeviceSpec, path: &Path, error: &ort::Error) -> Error {
 }
 
 /// A result as f32.
-fn read(value: &DynValue) -> Result<Tensor, String> {
+fn values(value: &DynValue) -> Result<Tensor, String> {
     let text = |error: ort::Error| one_line(error.message());
     let kind = value.dtype().tensor_type();
     let (shape, data) = match kind {

@@ -1,2 +1,64 @@
-//! skeleton
-fn main() {}
+//! `tessera`: renders Stable Diffusion hires-fix pictures on any number of devices and machines.
+//!
+//! # Layout
+//! - [`args`] is what clap reads; [`options`] makes validated values of it; [`environment`] is what they are read against.
+//! - [`command`]: one file per command. [`local`]: the cluster that `render` starts for itself.
+//! - [`client`]: the way to a coordinator, the only place here that names wire types. [`follow`]: a job to its end.
+//! - [`output`] is the only printer; [`progress`] and [`event`] are what it prints while a job runs.
+//! - [`exit`]: how a failure becomes a sentence and an exit code.
+
+mod address;
+mod args;
+mod atomic;
+mod client;
+mod command;
+mod default_model;
+mod environment;
+mod event;
+mod exit;
+mod follow;
+mod interrupt;
+mod local;
+mod logging;
+mod options;
+mod output;
+mod progress;
+mod results;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+use exit::Exit;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => return said(&message).into(),
+    };
+    let output = Output::new(command::style(&cli.command));
+    logging::start(command::log_level(&cli.command), &output);
+    match command::run(cli.command, &output) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            match failure.exit {
+                Exit::Interrupted => output.note(failure.sentence()),
+                _ => output.error(failure.sentence()),
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+/// Help and the version are answers, everything else is a fault of the command line.
+fn said(message: &clap::Error) -> Exit {
+    // Nobody is left to read it: the exit code says the rest.
+    let _ = message.print();
+    if message.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line as clap reads it: words in, raw values out. What they mean is decided in `options`.
+
+mod cluster;
+mod job;
+mod render;
+
+pub(crate) use cluster::{
+    ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
+};
+pub(crate) use job::{HiresArgs, JobArgs, PictureArgs, SamplingArgs};
+pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Where `tessera coordinator` listens and where its clients look for it: next to no port that web UIs use.
+pub(crate) const LISTEN: &str = "127.0.0.1:7878";
+
+/// Renders Stable Diffusion hires-fix pictures on any number of devices and machines.
+#[derive(Debug, Parser)]
+#[command(name = "tessera", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One variant per file in `command/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Draw a picture, on workers of this machine or on a running cluster
+    Render(Box<RenderArgs>),
+    /// Say what `render` would do and cost; needs no GPU and draws nothing
+    Plan(Box<PlanArgs>),
+    /// Hand a job to a running cluster and print its id
+    Submit(Box<SubmitArgs>),
+    /// Follow a job until it ends; Ctrl-C stops watching, not the job
+    Watch(WatchArgs),
+    /// End a job
+    Cancel(JobIdArgs),
+    /// List a cluster's jobs
+    Jobs(ListArgs),
+    /// Get the picture of a finished job
+    Fetch(FetchArgs),
+    /// List a cluster's workers
+    Workers(ListArgs),
+    /// Run a coordinator: takes jobs, hands their tiles to workers
+    Coordinator(CoordinatorArgs),
+    /// Run a worker: serves one device to a coordinator
+    Worker(WorkerArgs),
+    /// Look at model folders
+    Model(ModelArgs),
+    /// Check this machine: ONNX Runtime, model, cores, loopback
+    Doctor(DoctorArgs),
+}
+
+/// `tessera model …`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// What to do with the folder.
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+/// The kinds of `tessera model`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Print what a model folder says about itself, and its content hash
+    Inspect(InspectArgs),
+}
+
+/// `tessera model inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A standard ONNX model folder: model_index.json, text_encoder/, unet/, vae_decoder/, tokenizer/, scheduler/
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Check this model folder instead of the default one
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Check this ONNX Runtime library instead of the one that would be found
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_in_the_definitions() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_explains_each_default_that_matters() {
+        let mut command = Cli::command();
+        let render = command.find_subcommand_mut("render").unwrap();
+        let help = render.render_long_help().to_string();
+        for heading in [
+            "Picture:",
+            "Sampling:",
+            "Hires fix:",
+            "Tiles:",
+            "VAE:",
+            "Machines:",
+            "Output:",
+        ] {
+            assert!(help.contains(heading), "{heading} is missing in:\n{help}");
+        }
+        for reason in [
+            "latent px",
+            "1.5 times",
+            "a quarter of the tile",
+            "blurred",
+            "[default: 20]",
+        ] {
+            assert!(help.contains(reason), "{reason:?} is missing in:\n{help}");
+        }
+    }
+}

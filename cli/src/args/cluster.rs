@@ -1,0 +1,149 @@
+//! The flags of the commands that talk to a running cluster, or run its parts.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{JobArgs, LISTEN};
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// The cluster's coordinator, e.g. http://10.0.0.5:7878
+    #[arg(long, value_name = "URL", env = "TESSERA_COORDINATOR")]
+    pub(crate) coordinator: String,
+}
+
+/// `tessera submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The picture.
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// Which cluster.
+    #[command(flatten, next_help_heading = "Machines")]
+    pub(crate) cluster: ClusterArgs,
+    /// Keep the intermediate tensors for `tessera fetch --dump`
+    #[arg(long, help_heading = "Output")]
+    pub(crate) dump: bool,
+    /// Follow the job until it ends; Ctrl-C stops watching, not the job
+    #[arg(long, help_heading = "Output")]
+    pub(crate) watch: bool,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// `tessera watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The job, as `submit` and `jobs` print it
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct JobIdArgs {
+    /// The job, as `submit` and `jobs` print it
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera jobs` and `tessera workers`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// The job, as `submit` and `jobs` print it
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// PNG to write, replaced whole if it exists (default: tessera-JOB.png in this folder)
+    #[arg(short, long, value_name = "OUT.png")]
+    pub(crate) output: Option<PathBuf>,
+    /// Also write the intermediate tensors of a job submitted with --dump
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) dump: Option<PathBuf>,
+    /// Also write the plan, the times and the costs per stage and worker
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera coordinator`.
+#[derive(Debug, Args)]
+pub(crate) struct CoordinatorArgs {
+    /// Address and port to listen on; port 0 takes a free one, and the URL is printed
+    ///
+    /// Only programs of this machine reach the default. There is no authentication yet: another address opens the
+    /// cluster to all who reach it.
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    pub(crate) listen: String,
+    /// Folder for finished pictures (default: a temporary one, removed at the end)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artifacts: Option<PathBuf>,
+    /// Fail a job when no worker with its model has connected after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) worker_wait: f64,
+    /// Take a worker for lost when nothing has been heard of it for this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) silence: Option<f64>,
+    /// Give a task to another worker when it has not come back after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) task_timeout: Option<f64>,
+}
+
+/// `tessera worker`.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// cpu | cpu:THREADS | cuda:N | tensorrt:N | rocm:N | directml:N | coreml | openvino | sim:MILLISECONDS
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
+    /// Model folder (default: $TESSERA_MODEL, else the demo model; not needed by sim devices)
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// ONNX Runtime library to load, a file or its folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Run the networks as exported, without fused attention: slower, and much more memory
+    #[arg(long)]
+    pub(crate) no_fuse: bool,
+    /// Look this many seconds for a coordinator that does not answer, at the start and after a break; 0 = do not
+    ///
+    /// A minute is enough to start both in any order and to restart the coordinator, and a worker that nobody needs any
+    /// more does not keep its device for long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) patience: f64,
+    /// Name for people, e.g. in `tessera workers` (default: host and process)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}

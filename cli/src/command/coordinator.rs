@@ -1,0 +1,66 @@
+//! `tessera coordinator`: an address in, a coordinator that serves until it is told to stop.
+
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, lookup_host};
+
+use crate::{
+    args::{CoordinatorArgs, LISTEN},
+    exit::Failure,
+    interrupt::Interrupt,
+    options::seconds,
+    output::Output,
+};
+
+/// Serves jobs and workers.
+pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Failure> {
+    let options = options(&args)?;
+    let listener = listen(&args.listen).await?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "listening on {address} without authentication: all who reach this port can use the cluster"
+        );
+    }
+    let host = if address.ip().is_unspecified() {
+        format!("HOST:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    tracing::info!("workers join with: tessera worker --coordinator http://{host} --device cpu --model DIR");
+    // The URL is what scripts wait for.
+    output.data(format_args!("http://{address}"))?;
+    let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
+    super::serve(&mut interrupt, |stop| {
+        tessera_coordinator::serve(listener, options, stop)
+    })
+    .await?
+    .map_err(Failure::failed)
+}
+
+fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failure> {
+    let default = tessera_coordinator::Options::default();
+    let or = |flag, value: Option<f64>, default| value.map_or(Ok(default), |value| seconds(flag, value));
+    Ok(tessera_coordinator::Options {
+        worker_wait: seconds("--worker-wait", args.worker_wait).map_err(Failure::usage)?,
+        silence: or("--silence", args.silence, default.silence).map_err(Failure::usage)?,
+        task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
+            .map_err(Failure::usage)?,
+        artifacts: args.artifacts.clone(),
+        ..default
+    })
+}
+
+async fn listen(text: &str) -> Result<TcpListener, Failure> {
+    let form = || {
+        Failure::usage(anyhow::anyhow!(
+            "--listen {text:?} is no address and port, as in {LISTEN}"
+        ))
+    };
+    let mut found = lookup_host(text).await.map_err(|_| form())?;
+    let address: SocketAddr = found.next().ok_or_else(form)?;
+    TcpListener::bind(address).await.map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("cannot listen on {address}"));
+        Failure::usage(error)
+    })
+}

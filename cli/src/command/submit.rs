@@ -1,0 +1,40 @@
+//! `tessera submit`: a job in, its id out.
+
+use crate::{
+    args::SubmitArgs,
+    client::Client,
+    event::Event,
+    exit::Failure,
+    options,
+    output::{Output, Style},
+};
+
+/// Hands a job to a cluster, and follows it where that is asked for.
+pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure> {
+    let watch = args.watch;
+    // Reading an image or standard input takes as long as it takes.
+    let options = tokio::task::block_in_place(|| options::submit(args)).map_err(Failure::usage)?;
+    let options::Submit {
+        spec,
+        seed_drawn,
+        address,
+    } = options;
+    let seed = spec.seed;
+    let mut client = Client::connect(&address).await?;
+    let job = client.submit(spec).await?;
+    if output.style() == Style::Json {
+        output.json(&Event::Submitted {
+            job: job.to_string(),
+            seed,
+        })?;
+    } else {
+        output.data(job)?;
+        if seed_drawn {
+            output.note(format_args!("seed {seed} (drawn; --seed {seed} repeats it)"));
+        }
+    }
+    if watch {
+        super::watch::follow(&mut client, job, output).await?;
+    }
+    Ok(())
+}

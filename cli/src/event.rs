@@ -1,0 +1,42 @@
+//! What scripts read on standard output with `--json`: one object per line, told apart by `event`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use tessera_proto::JobStatus;
+
+/// One line of `--json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event<'a> {
+    /// A job was handed in.
+    Submitted {
+        /// The job's id.
+        job: String,
+        /// The seed of its noise.
+        seed: u64,
+    },
+    /// A job's state changed.
+    Status {
+        /// The state.
+        #[serde(flatten)]
+        status: &'a JobStatus,
+    },
+    /// A picture was written: always the last line.
+    Done {
+        /// The job's id.
+        job: String,
+        /// The picture's file.
+        path: &'a Path,
+        /// Its width, px.
+        width: u32,
+        /// Its height, px.
+        height: u32,
+        /// From the start of the command to the file, s.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+        /// The seed of the noise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
+    },
+}

@@ -1,0 +1,225 @@
+//! A job from its first state to its last: a job's id in, its end or why it has none out.
+
+use std::time::Duration;
+
+use tessera_proto::{FailureClass, JobId, JobState, JobStatus};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{
+    client::{self, Client},
+    exit::Failure,
+    interrupt::Interrupt,
+    local::{self, Fleet},
+    output::Output,
+    progress::Progress,
+};
+
+/// How long a coordinator may take to cancel a job before we leave without its word.
+const CANCEL: Duration = Duration::from_secs(5);
+
+/// What Ctrl-C means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnInterrupt {
+    /// The job belongs to this command: end it too.
+    Cancel,
+    /// The job goes on without us.
+    Leave,
+}
+
+/// One job and all that can happen while it is followed.
+#[derive(Debug)]
+pub(crate) struct Follow<'a> {
+    /// The way to its coordinator.
+    pub(crate) client: &'a mut Client,
+    /// The job.
+    pub(crate) job: JobId,
+    /// Where its progress is shown.
+    pub(crate) output: &'a Output,
+    /// The user's wish to stop.
+    pub(crate) interrupt: &'a mut Interrupt,
+    /// What Ctrl-C means.
+    pub(crate) on_interrupt: OnInterrupt,
+    /// The workers that we started for it.
+    pub(crate) fleet: Option<&'a mut Fleet>,
+    /// How long it may wait for a worker, where we are to watch over that.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// What happened first.
+enum Happening {
+    Status(Result<Option<JobStatus>, client::Error>),
+    Fleet(local::Event),
+    Interrupt,
+    Impatience,
+}
+
+// === impl Follow ===
+
+impl Follow<'_> {
+    /// Shows the job's progress until it is done.
+    ///
+    /// # Errors
+    /// It failed, was cancelled or interrupted, cannot be done by our workers, or waited too long for one.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let mut statuses = self.client.watch(self.job).await?;
+        let mut progress = Progress::new(self.output);
+        let mut notes = Notes::default();
+        let mut deadline = self.patience.map(|patience| Instant::now() + patience);
+        loop {
+            let happening = tokio::select! {
+                status = statuses.next() => Happening::Status(status),
+                event = next_event(self.fleet.as_deref_mut()) => Happening::Fleet(event),
+                () = self.interrupt.next() => Happening::Interrupt,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Happening::Impatience,
+            };
+            match happening {
+                Happening::Status(status) => {
+                    let status = status?.ok_or_else(|| self.hung_up())?;
+                    if status.state != JobState::Waiting {
+                        deadline = None;
+                    }
+                    notes.show(&status, self.output);
+                    progress.show(&status, self.output)?;
+                    if status.state.is_final() {
+                        return verdict(&status);
+                    }
+                }
+                Happening::Fleet(event) => self.fleet_event(event).await?,
+                Happening::Interrupt => return Err(self.interrupted().await),
+                Happening::Impatience => return Err(self.impatient().await),
+            }
+        }
+    }
+
+    /// A worker of ours was restarted, or is lost for good.
+    async fn fleet_event(&mut self, event: local::Event) -> Result<(), Failure> {
+        let failure = match event {
+            local::Event::Restarted { note } | local::Event::Lost { note } => {
+                self.output.note(note);
+                return Ok(());
+            }
+            local::Event::Refused { sentence } => Failure::usage(anyhow::Error::msg(sentence)),
+            local::Event::AllLost { sentence } => Failure::failed(anyhow::Error::msg(sentence)),
+        };
+        self.cancel().await;
+        Err(failure)
+    }
+
+    async fn interrupted(&mut self) -> Failure {
+        if self.on_interrupt == OnInterrupt::Leave {
+            return Failure::interrupted(format!("stopped watching; job {} goes on", self.job));
+        }
+        self.output.note("cancelling the job; Ctrl-C again stops at once");
+        if self.cancel().await {
+            Failure::interrupted("interrupted: the job was cancelled and no file was written")
+        } else {
+            Failure::interrupted(
+                "interrupted: no file was written, but the coordinator did not confirm the end",
+            )
+        }
+    }
+
+    async fn impatient(&mut self) -> Failure {
+        self.cancel().await;
+        let seconds = self.patience.unwrap_or_default().as_secs_f64();
+        Failure::usage(anyhow::anyhow!(
+            "no worker with the job's model connected within {seconds} s: see `tessera workers`, or wait longer with --worker-wait"
+        ))
+    }
+
+    /// Asks the coordinator to end the job; whether it said so in time. A second signal ends the wait.
+    async fn cancel(&mut self) -> bool {
+        tokio::select! {
+            answer = timeout(CANCEL, self.client.cancel(self.job)) => matches!(answer, Ok(Ok(_))),
+            () = self.interrupt.next() => false,
+        }
+    }
+
+    fn hung_up(&self) -> Failure {
+        Failure::failed(anyhow::anyhow!(
+            "the coordinator hung up before job {} ended: see `tessera jobs` for what became of it",
+            self.job
+        ))
+    }
+}
+
+/// What a final state means for this command.
+fn verdict(status: &JobStatus) -> Result<(), Failure> {
+    let job = status.job;
+    let Some(failure) = &status.failure else {
+        return match status.state {
+            JobState::Cancelled => Err(Failure::failed(anyhow::anyhow!("job {job} was cancelled"))),
+            _ => Ok(()),
+        };
+    };
+    let error = anyhow::Error::msg(failure.message.clone());
+    // A job has no plan, and so no tasks, before the first worker has come: it waited in vain.
+    let no_worker = status.total == 0;
+    Err(match failure.class {
+        FailureClass::Request => Failure::usage(error),
+        FailureClass::Cluster if no_worker => Failure::usage(error),
+        FailureClass::Cluster => Failure::failed(error),
+    })
+}
+
+/// Never comes where we started no workers.
+async fn next_event(fleet: Option<&mut Fleet>) -> local::Event {
+    match fleet {
+        Some(fleet) => fleet.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the plan wants the user to know, each note once: every state repeats them.
+#[derive(Debug, Default)]
+struct Notes {
+    shown: usize,
+}
+
+impl Notes {
+    fn show(&mut self, status: &JobStatus, output: &Output) {
+        for note in status.notes.iter().skip(self.shown) {
+            output.note(format_args!("note: {note}"));
+        }
+        self.shown = self.shown.max(status.notes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tessera_proto::{JobFailure, Stage};
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn ended(state: JobState, class: Option<FailureClass>, total: u64) -> Option<Exit> {
+        let status = JobStatus {
+            job: JobId::new(7),
+            state,
+            stage: Stage::Base,
+            stage_done: 0,
+            stage_total: total,
+            done: 0,
+            total,
+            age_ms: 0,
+            stage_ms: 0,
+            workers: 0,
+            failure: class.map(|class| JobFailure {
+                class,
+                message: "the sentence".to_owned(),
+            }),
+            notes: Vec::new(),
+        };
+        verdict(&status).err().map(|failure| failure.exit)
+    }
+
+    #[test]
+    fn the_exit_code_says_who_can_mend_it() {
+        assert_eq!(ended(JobState::Done, None, 20), None);
+        let failed = JobState::Failed;
+        assert_eq!(ended(failed, Some(FailureClass::Request), 20), Some(Exit::Usage));
+        assert_eq!(ended(failed, Some(FailureClass::Cluster), 20), Some(Exit::Failed));
+        assert_eq!(ended(failed, Some(FailureClass::Cluster), 0), Some(Exit::Usage));
+        assert_eq!(ended(JobState::Cancelled, None, 20), Some(Exit::Failed));
+    }
+}

@@ -1,0 +1,272 @@
+//! Raw flags in, validated options out: all that can be refused before a process or a GPU second is spent.
+
+mod files;
+mod image;
+mod job;
+mod machines;
+mod model;
+mod prompt;
+mod seconds;
+
+pub(crate) use files::{Files, Named};
+pub(crate) use machines::{Local, Machines};
+pub(crate) use seconds::seconds;
+
+use std::path::PathBuf;
+
+use tessera_coordinator::{picture, render};
+use tessera_proto::{JobSpec, job as job_spec, limits};
+use tessera_worker::{engine, model as model_folder};
+
+use crate::{
+    address::{self, Address},
+    args::{JobArgs, OutputArgs, PlanArgs, RenderArgs, SubmitArgs},
+    atomic, default_model,
+    environment::Environment,
+};
+
+/// What `tessera render` shall do.
+#[derive(Debug)]
+pub(crate) struct Render {
+    /// The job.
+    pub(crate) spec: JobSpec,
+    /// Whether the seed was drawn by us, and so is news to the user.
+    pub(crate) seed_drawn: bool,
+    /// Who computes.
+    pub(crate) machines: Machines,
+    /// Where results go.
+    pub(crate) files: Files,
+}
+
+/// What `tessera submit` shall do.
+#[derive(Debug)]
+pub(crate) struct Submit {
+    /// The job.
+    pub(crate) spec: JobSpec,
+    /// Whether the seed was drawn by us.
+    pub(crate) seed_drawn: bool,
+    /// The coordinator.
+    pub(crate) address: Address,
+}
+
+/// Why a command line is refused; each text is one sentence that says what to change.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Neither a prompt nor a picture.
+    #[error("no prompt: say what to draw, as in tessera render \"a lighthouse at dusk\"")]
+    NoPrompt,
+    /// Standard input holds no text.
+    #[error("cannot read the prompt from standard input: {reason}")]
+    PromptInput {
+        /// Why.
+        reason: String,
+    },
+    /// A tile that is neither a number nor two.
+    #[error("--tile {text:?} is no tile: give one side or WIDTHxHEIGHT in latent px, as in 96 or 96x64")]
+    Tile {
+        /// What was given.
+        text: String,
+    },
+    /// Two flags that contradict each other.
+    #[error(
+        "--sampler {sampler:?} already says the schedule {named}, and --schedule says {given}: give one of them"
+    )]
+    TwoSchedules {
+        /// The sampler as given.
+        sampler: String,
+        /// Its schedule.
+        named: job_spec::Schedule,
+        /// The other schedule.
+        given: job_spec::Schedule,
+    },
+    /// A number of seconds that is none.
+    #[error("{flag} is {value} seconds, must be above 0 and at most {max}")]
+    Seconds {
+        /// The flag.
+        flag: &'static str,
+        /// Value received.
+        value: f64,
+        /// Longest time, inclusive.
+        max: f64,
+    },
+    /// An image file that cannot be opened or is no file.
+    #[error("cannot read the image {}: {reason}", path.display())]
+    ImageFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An image file with more bytes than may be sent.
+    #[error("the image {} has more than {} bytes: save it as JPEG, or smaller", path.display(), limits::IMAGE_FILE)]
+    ImageBytes {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An image file that holds no picture, or one that is too large.
+    #[error("cannot use the image {}: {source}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: picture::decode::Error,
+    },
+    /// An output file of another kind than its flag writes.
+    #[error("{flag} {} must end in .{ending}", path.display())]
+    Ending {
+        /// The flag.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it must end in.
+        ending: &'static str,
+    },
+    /// An output file's name that a folder has.
+    #[error("{flag} {} is a folder: name a file in it", path.display())]
+    IsFolder {
+        /// The flag.
+        flag: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// A list of workers that cannot be read.
+    #[error("--workers {text:?}: {reason}")]
+    Workers {
+        /// What was given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// A model for devices that compute nothing.
+    #[error(
+        "simulated devices serve a model of their own: leave -m out, or name real devices with --workers"
+    )]
+    SimulatedModel,
+    /// A model that only its folder describes.
+    #[error("model {text:?} is no folder here: tessera plan needs the model's folder, as in -m DIR")]
+    PlanModel {
+        /// What was given.
+        text: String,
+    },
+    /// An output file that cannot be written.
+    #[error(transparent)]
+    Output(#[from] atomic::Error),
+    /// A name that means nothing.
+    #[error(transparent)]
+    Unknown(#[from] job_spec::Unknown),
+    /// A job's field out of its bounds.
+    #[error(transparent)]
+    Job(#[from] job_spec::Error),
+    /// A job that the model cannot do.
+    #[error(transparent)]
+    Plan(#[from] render::PlanError),
+    /// A coordinator's address that is none.
+    #[error(transparent)]
+    Address(#[from] address::Error),
+    /// No model given and none found.
+    #[error(transparent)]
+    NoModel(#[from] default_model::Error),
+    /// A model folder that does not fit.
+    #[error(transparent)]
+    Model(#[from] model_folder::Error),
+    /// No usable ONNX Runtime.
+    #[error(transparent)]
+    Library(#[from] engine::library::Error),
+}
+
+/// Validates `tessera render`.
+///
+/// # Errors
+/// The first fault, in the order job, image, output, machines, model, library, plan: cheap ones first.
+pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Render, Error> {
+    let RenderArgs {
+        job,
+        machines,
+        output,
+    } = args;
+    let Described {
+        mut draft,
+        image,
+        seed_drawn,
+    } = described(&job)?;
+    draft.dump = output.dump.is_some();
+    let files = named_files(output).resolve(&format!("tessera-{}", draft.seed), &environment.current)?;
+    let machines = machines::resolve(machines, job.picture.model, environment)?;
+    draft.model = machines.model_ref();
+    let spec = JobSpec::new(draft)?;
+    if let Some(facts) = machines.facts() {
+        render::Plan::new(&spec, facts, image)?;
+    }
+    Ok(Render {
+        spec,
+        seed_drawn,
+        machines,
+        files,
+    })
+}
+
+/// The plan that `tessera plan` prints; where the picture would go and who would draw it does not matter.
+///
+/// # Errors
+/// The job is out of bounds, or its model cannot be read.
+pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::Plan, Error> {
+    let RenderArgs { job, machines, .. } = args.render;
+    let Described { draft, image, .. } = described(&job)?;
+    let facts = machines::planned_model(&machines, job.picture.model.as_deref(), environment)?;
+    Ok(render::Plan::new(&JobSpec::new(draft)?, &facts, image)?)
+}
+
+/// Validates `tessera submit`.
+///
+/// # Errors
+/// The job is out of bounds, or the coordinator's address is none.
+pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
+    let address = args.cluster.coordinator.parse()?;
+    let Described {
+        mut draft,
+        seed_drawn,
+        ..
+    } = described(&args.job)?;
+    draft.dump = args.dump;
+    draft.model = model::on_cluster(args.job.picture.model)?.reference;
+    Ok(Submit {
+        spec: JobSpec::new(draft)?,
+        seed_drawn,
+        address,
+    })
+}
+
+/// The flags of a picture, understood.
+#[derive(Debug)]
+struct Described {
+    draft: job_spec::Draft,
+    /// Size of the image to start from, px.
+    image: Option<job_spec::Size>,
+    seed_drawn: bool,
+}
+
+/// Everything about the job but its model; checked once before files are read, so that the plain faults come first.
+fn described(args: &JobArgs) -> Result<Described, Error> {
+    let prompt = prompt::read(&args.picture, std::io::stdin().lock())?;
+    let mut draft = job::draft(args, prompt)?;
+    JobSpec::new(draft.clone())?;
+    let image = args.picture.image.as_deref().map(image::read).transpose()?;
+    let size = image.as_ref().map(|image| image.size);
+    draft.image = image.map(|image| image.bytes.into());
+    Ok(Described {
+        draft,
+        image: size,
+        seed_drawn: args.sampling.seed < 0,
+    })
+}
+
+fn named_files(output: OutputArgs) -> Named {
+    Named {
+        picture: output.output,
+        dump: output.dump,
+        report: output.report,
+    }
+}
+
+#[cfg(test)]
+mod tests;

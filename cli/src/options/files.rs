@@ -1,0 +1,83 @@
+//! Where results go: names as given in, checked paths that can be written out.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::atomic;
+
+/// Names as users gave them.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// The picture.
+    pub(crate) picture: Option<PathBuf>,
+    /// The intermediate tensors.
+    pub(crate) dump: Option<PathBuf>,
+    /// Plan, times and costs.
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Paths that could be written a moment ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// The picture.
+    pub(crate) picture: PathBuf,
+    /// The intermediate tensors.
+    pub(crate) dump: Option<PathBuf>,
+    /// Plan, times and costs.
+    pub(crate) report: Option<PathBuf>,
+}
+
+// === impl Named ===
+
+impl Named {
+    /// Checks the names; an unnamed picture becomes `STEM.png` in `folder`, or `STEM-2.png` and so on where that exists.
+    ///
+    /// # Errors
+    /// A name has the wrong ending, is a folder's, or lies in a folder that is absent or not writable.
+    pub(crate) fn resolve(self, stem: &str, folder: &Path) -> Result<Files, Error> {
+        let picture = match self.picture {
+            Some(path) => check("--output", path, "png")?,
+            None => check("--output", free_name(folder, stem), "png")?,
+        };
+        let dump = self
+            .dump
+            .map(|path| check("--dump", path, "safetensors"))
+            .transpose()?;
+        let report = self
+            .report
+            .map(|path| check("--report", path, "json"))
+            .transpose()?;
+        Ok(Files {
+            picture,
+            dump,
+            report,
+        })
+    }
+}
+
+fn check(flag: &'static str, path: PathBuf, ending: &'static str) -> Result<PathBuf, Error> {
+    let ends = path
+        .extension()
+        .is_some_and(|given| given.eq_ignore_ascii_case(ending));
+    if path.is_dir() {
+        return Err(Error::IsFolder { flag, path });
+    }
+    if !ends {
+        return Err(Error::Ending { flag, path, ending });
+    }
+    // Permissions, mounts and quotas have too many rules to look at: try, and leave nothing.
+    drop(atomic::Draft::create(&path)?);
+    Ok(path)
+}
+
+/// The first of `STEM.png`, `STEM-2.png`, … that no file has.
+fn free_name(folder: &Path, stem: &str) -> PathBuf {
+    let plain = folder.join(format!("{stem}.png"));
+    if !plain.exists() {
+        return plain;
+    }
+    (2_u32..)
+        .map(|number| folder.join(format!("{stem}-{number}.png")))
+        .find(|path| !path.exists())
+        .unwrap_or(plain)
+}

@@ -136,3 +136,13 @@ fn value(name: &str, kind: DataType, dims: &[i64]) -> ValueInfoProto {
         ..ValueInfoProto::default()
     }
 }
+
+/// The bytes of a model that is committed for tests, by its path there. Read when this crate is compiled: nothing in
+/// this folder opens files.
+macro_rules! committed {
+    ($path:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/models/", $path)).as_slice()
+    };
+}
+
+pub(crate) use committed;

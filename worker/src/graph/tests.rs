@@ -1,7 +1,5 @@
 //! Files as exporters write them, damaged files, and hostile ones.
 
-use std::{fs, path::PathBuf, sync::LazyLock};
-
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -9,19 +7,20 @@ use super::{
     onnx::{
         AttributeProto, DataLocation, DataType, GraphProto, ModelProto, NodeProto, StringStringEntryProto,
     },
-    sketch::Sketch,
+    sketch::{Sketch, committed},
     *,
 };
 
-/// The models that are committed for tests.
-fn file(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/models")
-        .join(name);
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+const TEXT_ENCODER: &[u8] = committed!("tiny-sd15/text_encoder/model.onnx");
+const UNET: &[u8] = committed!("tiny-sd15/unet/model.onnx");
+const UNET_BESIDE: &[u8] = committed!("tiny-sd15-external/unet/model.onnx");
+const UNET_XL: &[u8] = committed!("tiny-sdxl/unet/model.onnx");
+const DECODER: &[u8] = committed!("tiny-sd15/vae_decoder/model.onnx");
+const UPSCALER: &[u8] = committed!("tiny-sd15/upscalers/tiny-rrdbnet-x4.onnx");
 
-static TEXT_ENCODER: LazyLock<Vec<u8>> = LazyLock::new(|| file("tiny-sd15/text_encoder/model.onnx"));
+fn parsed(bytes: &'static [u8]) -> Model {
+    Model::parse(Bytes::from_static(bytes)).unwrap()
+}
 
 fn refusal(bytes: &[u8]) -> String {
     Model::parse(Bytes::copy_from_slice(bytes))
@@ -31,24 +30,18 @@ fn refusal(bytes: &[u8]) -> String {
 
 #[test]
 fn no_byte_of_a_file_is_lost() {
-    for name in [
-        "tiny-sd15/text_encoder/model.onnx",
-        "tiny-sd15/unet/model.onnx",
-        "tiny-sd15/vae_decoder/model.onnx",
-        "tiny-sd15/upscalers/tiny-rrdbnet-x4.onnx",
-        "tiny-sd15-external/unet/model.onnx",
-    ] {
-        let bytes = file(name);
-        let model = Model::parse(Bytes::from(bytes.clone())).unwrap();
-        assert!(model.encode() == bytes, "{name} is not encoded as it was");
+    for bytes in [TEXT_ENCODER, UNET, UNET_BESIDE, DECODER, UPSCALER] {
+        assert!(
+            parsed(bytes).encode() == bytes,
+            "a file of {} bytes is not encoded as it was",
+            bytes.len()
+        );
     }
 }
 
 #[test]
 fn facts_are_those_of_the_file() {
-    let facts = Model::parse(Bytes::from(file("tiny-sd15/unet/model.onnx")))
-        .unwrap()
-        .facts();
+    let facts = parsed(UNET).facts();
     let slots: Vec<String> = facts
         .inputs
         .iter()
@@ -74,12 +67,12 @@ fn facts_are_those_of_the_file() {
 
 #[test]
 fn weights_beside_the_file_are_listed() {
-    let model = Model::parse(Bytes::from(file("tiny-sd15-external/unet/model.onnx"))).unwrap();
+    let model = parsed(UNET_BESIDE);
     assert_eq!(
         model.external_files().into_iter().collect::<Vec<_>>(),
         ["model.onnx_data"]
     );
-    let whole = Model::parse(Bytes::from(file("tiny-sd15/unet/model.onnx"))).unwrap();
+    let whole = parsed(UNET);
     assert!(
         whole.external_files().is_empty(),
         "this file holds its own weights"
@@ -112,7 +105,7 @@ proptest! {
     /// neither here nor in the rewrite.
     #[test]
     fn flipped_bits_never_panic(flips in prop::collection::vec((0..TEXT_ENCODER.len(), 0_u8..8), 1..20)) {
-        let mut bytes = TEXT_ENCODER.clone();
+        let mut bytes = TEXT_ENCODER.to_vec();
         for (at, bit) in flips {
             bytes[at] ^= 1 << bit;
         }
@@ -124,7 +117,7 @@ proptest! {
     fn shifted_bytes_never_panic(
         at in 0..TEXT_ENCODER.len() - 64, gone in 0_usize..64, new in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        let mut bytes = TEXT_ENCODER.clone();
+        let mut bytes = TEXT_ENCODER.to_vec();
         bytes.splice(at..at + gone, new);
         survives(bytes)?;
     }
@@ -379,16 +372,12 @@ fn shapes_follow_from_shapes() {
 
 #[test]
 fn every_shape_of_real_networks_is_understood() {
-    for name in [
-        "tiny-sd15/unet/model.onnx",
-        "tiny-sdxl/unet/model.onnx",
-        "tiny-sd15/vae_decoder/model.onnx",
-    ] {
-        let model = Model::parse(Bytes::from(file(name))).unwrap();
+    for bytes in [UNET, UNET_XL, DECODER] {
+        let model = parsed(bytes);
         let view = View::new(model.graph());
         let unknown = view
             .nodes()
             .find(|(_, node)| view.inference().dims(&node.output[0]).is_none());
-        assert_eq!(unknown, None, "{name}: a rank is unknown");
+        assert_eq!(unknown, None, "a rank is unknown");
     }
 }

@@ -1,11 +1,12 @@
 //! Which spellings of attention are understood, and which are left alone. That the result is the same is shown in
 //! `engine/tests.rs` and `benches/fuse.rs`, where there is something to run it.
 
-use std::{fs, path::PathBuf};
-
 use bytes::Bytes;
 
-use super::{super::sketch::Sketch, *};
+use super::{
+    super::sketch::{Sketch, committed},
+    *,
+};
 use crate::graph::onnx::{DataType, NodeProto};
 
 /// Choices in writing an attention of 2 heads of 16 on `[b, t, 32]`.
@@ -349,19 +350,36 @@ fn merged() -> Sketch {
 
 #[test]
 fn real_networks_are_fused_whole() {
-    for (name, expected) in [
-        ("tiny-sd15/unet", Fused { fused: 20, left: 0 }),
-        ("tiny-sd15-external/unet", Fused { fused: 20, left: 0 }),
-        ("tiny-sdxl/unet", Fused { fused: 22, left: 0 }),
-        ("tiny-sd15/vae_decoder", Fused { fused: 1, left: 0 }),
-        ("tiny-sd15/vae_encoder", Fused { fused: 1, left: 0 }),
-        ("tiny-sd15/text_encoder", Fused { fused: 0, left: 3 }),
+    let fused = |fused, left| Fused { fused, left };
+    for (name, bytes, expected) in [
+        ("unet", committed!("tiny-sd15/unet/model.onnx"), fused(20, 0)),
+        (
+            "unet, weights beside",
+            committed!("tiny-sd15-external/unet/model.onnx"),
+            fused(20, 0),
+        ),
+        (
+            "unet of SDXL",
+            committed!("tiny-sdxl/unet/model.onnx"),
+            fused(22, 0),
+        ),
+        (
+            "decoder",
+            committed!("tiny-sd15/vae_decoder/model.onnx"),
+            fused(1, 0),
+        ),
+        (
+            "encoder",
+            committed!("tiny-sd15/vae_encoder/model.onnx"),
+            fused(1, 0),
+        ),
+        (
+            "text encoder",
+            committed!("tiny-sd15/text_encoder/model.onnx"),
+            fused(0, 3),
+        ),
     ] {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("../tests/models")
-            .join(name)
-            .join("model.onnx");
-        let mut model = Model::parse(Bytes::from(fs::read(path).unwrap())).unwrap();
+        let mut model = Model::parse(Bytes::from_static(bytes)).unwrap();
         let (facts, files) = (model.facts(), model.external_files().len());
         assert_eq!(fuse(&mut model), expected, "{name}");
         let again = Model::parse(Bytes::from(model.encode())).unwrap();

@@ -117,6 +117,7 @@ enum Command {
         result: Result<(), String>,
     },
     Tick,
+    Stop,
 }
 
 // === impl Handle ===
@@ -240,6 +241,12 @@ impl Handle {
             .send(Command::Gone { worker })
             .await
             .map_err(|_| Error::Stopping)
+    }
+
+    /// Ends all streams to workers and watchers, so that the listener can close. Jobs are not remembered.
+    pub(crate) async fn stop(&self) {
+        // An actor that is gone has stopped.
+        let _ = self.commands.send(Command::Stop).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {

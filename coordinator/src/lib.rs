@@ -102,6 +102,7 @@ pub async fn serve(
     let jobs = JobsServer::new(JobsService::new(actor.clone()))
         .max_decoding_message_size(limits::JOBS_MESSAGE)
         .max_encoding_message_size(limits::JOBS_MESSAGE);
+    let stopped = actor.clone();
     let fleet = FleetServer::new(FleetService::new(actor))
         .max_decoding_message_size(limits::FLEET_MESSAGE)
         .max_encoding_message_size(limits::FLEET_MESSAGE);
@@ -115,7 +116,11 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(jobs)
         .add_service(fleet)
-        .serve_with_incoming_shutdown(incoming, shutdown)
+        .serve_with_incoming_shutdown(incoming, async move {
+            shutdown.await;
+            // The listener waits for its streams, and those of workers and watchers end only with us.
+            stopped.stop().await;
+        })
         .await?;
     Ok(())
 }

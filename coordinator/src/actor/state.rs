@@ -89,6 +89,11 @@ impl State {
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
             Command::Tick => self.tick(now),
+            Command::Stop => {
+                self.streams.clear();
+                self.jobs.clear();
+                self.fleet = Fleet::default();
+            }
         }
         self.hand_out(now);
     }

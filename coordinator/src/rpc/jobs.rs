@@ -4,7 +4,7 @@ use std::{path::PathBuf, pin::Pin};
 
 use bytes::Bytes;
 use tessera_proto::{
-    JobId, JobSpec, JobState, limits,
+    JobId, JobSpec, limits,
     wire::{self, jobs_server::Jobs},
 };
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     io::AsyncReadExt,
     sync::{mpsc, watch},
 };
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream, wrappers::WatchStream};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Error;
@@ -85,7 +85,10 @@ impl Jobs for JobsService {
             .watch(id(&request.into_inner().job)?)
             .await
             .map_err(Error::from)?;
-        Ok(Response::new(Box::pin(until_final(statuses))))
+        // One status waits for the client; what changes meanwhile is seen in the next one.
+        let (answers, stream) = mpsc::channel(1);
+        tokio::spawn(until_final(statuses, answers));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
     async fn cancel(
@@ -132,18 +135,23 @@ fn id(text: &str) -> Result<JobId, Error> {
     Ok(text.parse().map_err(tessera_proto::ConvertError::from)?)
 }
 
-/// All statuses up to and with the final one.
-fn until_final(
-    statuses: watch::Receiver<tessera_proto::JobStatus>,
-) -> impl Stream<Item = Result<wire::JobStatus, Status>> {
-    let mut before: Option<JobState> = None;
-    WatchStream::new(statuses)
-        .take_while(move |status| {
-            let ended = before.is_some_and(JobState::is_final);
-            before = Some(status.state);
-            !ended
-        })
-        .map(|status| Ok(status.into()))
+/// All statuses up to and with the final one, after which the stream ends.
+async fn until_final(
+    mut statuses: watch::Receiver<tessera_proto::JobStatus>,
+    answers: mpsc::Sender<Result<wire::JobStatus, Status>>,
+) {
+    loop {
+        let status = statuses.borrow_and_update().clone();
+        let last = status.state.is_final();
+        if answers.send(Ok(status.into())).await.is_err() || last {
+            return;
+        }
+        tokio::select! {
+            changed = statuses.changed() => if changed.is_err() { return },
+            // A client that hung up must not be remembered until the job's next change.
+            () = answers.closed() => return,
+        }
+    }
 }
 
 /// Reads a file into chunks until it ends or nobody listens.

@@ -15,7 +15,9 @@ fn answer(work: &Work) -> Vec<Tensor> {
         Work::Embed { texts } => texts
             .iter()
             .enumerate()
-            .map(|(index, _)| Tensor::new([77, 1], vec![f32::from(u8::try_from(index).unwrap()); 77]).unwrap())
+            .map(|(index, _)| {
+                Tensor::new([77, 1], vec![f32::from(u8::try_from(index).unwrap()); 77]).unwrap()
+            })
             .collect(),
         Work::Denoise { tiles, .. } => vec![Tensor::new(tiles.shape(), wave(tiles.data())).unwrap()],
         Work::Encode { image } => {
@@ -34,7 +36,10 @@ fn answer(work: &Work) -> Vec<Tensor> {
 
 fn plan(change: impl FnOnce(&mut Draft), image: Option<Size>) -> Plan {
     let mut draft = Draft::text_to_image("a (red:1.2) house AND a lake:0.5");
-    draft.base = image.is_none().then_some(Size { width: 64, height: 48 });
+    draft.base = image.is_none().then_some(Size {
+        width: 64,
+        height: 48,
+    });
     draft.steps = 2;
     draft.tile = Some(Size { width: 8, height: 8 });
     draft.vae_tile = Some(16);
@@ -44,7 +49,11 @@ fn plan(change: impl FnOnce(&mut Draft), image: Option<Size>) -> Plan {
 }
 
 /// Runs a job with tasks answered in the order that `pick` chooses. Returns its files and its progress.
-fn run(plan: Plan, source: Option<Picture>, mut pick: impl FnMut(usize) -> usize) -> (super::super::Output, Progress) {
+fn run(
+    plan: Plan,
+    source: Option<Picture>,
+    mut pick: impl FnMut(usize) -> usize,
+) -> (super::super::Output, Progress) {
     let (mut job, actions) = Job::new(plan, source);
     let mut open: Vec<TaskNumber> = Vec::new();
     let mut todo = actions;
@@ -66,14 +75,26 @@ fn run(plan: Plan, source: Option<Picture>, mut pick: impl FnMut(usize) -> usize
             let task = open.swap_remove(pick(open.len()));
             let tensors = answer(&job.work(task).unwrap().unwrap());
             next = job.apply(Event::Done { task, tensors }).unwrap();
-            assert!(job.work(task).unwrap().is_none(), "a task is over once its result is in");
+            assert!(
+                job.work(task).unwrap().is_none(),
+                "a task is over once its result is in"
+            );
         }
         todo = next;
     }
 }
 
 fn image() -> Option<Picture> {
-    Some(Picture::new(50, 41, (0..50 * 41 * 3).map(|byte| u8::try_from(byte % 251).unwrap()).collect()).unwrap())
+    Some(
+        Picture::new(
+            50,
+            41,
+            (0..50 * 41 * 3)
+                .map(|byte| u8::try_from(byte % 251).unwrap())
+                .collect(),
+        )
+        .unwrap(),
+    )
 }
 
 #[test]
@@ -81,14 +102,24 @@ fn every_kind_of_job_ends_with_a_picture_of_its_size() {
     for &upscaler in Upscaler::ALL {
         for scale in [1.0, 2.0, 2.6] {
             for from_image in [false, true] {
-                let size = from_image.then_some(Size { width: 50, height: 41 });
+                let size = from_image.then_some(Size {
+                    width: 50,
+                    height: 41,
+                });
                 let change = |job: &mut Draft| (job.upscaler, job.target) = (upscaler, Target::Scale(scale));
                 let plan = plan(change, size);
                 let target = plan.target();
                 let (output, progress) = run(plan, image().filter(|_| from_image), |_| 0);
                 let picture = crate::picture::decode(&output.png, 1 << 20).unwrap();
-                assert_eq!((picture.width(), picture.height()), (target.width, target.height), "{upscaler} {scale}");
-                assert_eq!(progress.done, progress.total, "{upscaler} {scale}: the plan counted every task");
+                assert_eq!(
+                    (picture.width(), picture.height()),
+                    (target.width, target.height),
+                    "{upscaler} {scale}"
+                );
+                assert_eq!(
+                    progress.done, progress.total,
+                    "{upscaler} {scale}: the plan counted every task"
+                );
             }
         }
     }
@@ -99,7 +130,10 @@ fn the_dump_holds_every_tensor_by_its_name() {
     let (output, _) = run(plan(|job| job.dump = true, None), None, |_| 0);
     let dump = output.dump.unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
-    let mut shapes: Vec<_> = tensors.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
+    let mut shapes: Vec<_> = tensors
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view.shape().to_vec()))
+        .collect();
     shapes.sort();
     let expected: Vec<(String, Vec<usize>)> = [
         ("base_latent", vec![1, 4, 6, 8]),
@@ -120,10 +154,24 @@ fn the_dump_holds_every_tensor_by_its_name() {
 #[test]
 fn a_result_that_does_not_fit_ends_the_job() {
     let (mut job, _) = Job::new(plan(|_| (), None), None);
-    let error = job.apply(Event::Done { task: TaskNumber(0), tensors: Vec::new() }).unwrap_err();
-    assert_eq!(error.to_string(), "a task returned 0 tensors where 3 were expected");
-    let late = Event::Done { task: TaskNumber(99), tensors: Vec::new() };
-    assert!(job.apply(late).unwrap().is_empty(), "a task that does not exist changes nothing");
+    let error = job
+        .apply(Event::Done {
+            task: TaskNumber(0),
+            tensors: Vec::new(),
+        })
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a task returned 0 tensors where 3 were expected"
+    );
+    let late = Event::Done {
+        task: TaskNumber(99),
+        tensors: Vec::new(),
+    };
+    assert!(
+        job.apply(late).unwrap().is_empty(),
+        "a task that does not exist changes nothing"
+    );
 }
 
 proptest! {

@@ -48,16 +48,12 @@ impl FromStr for Address {
 
     /// Reads `http://HOST:PORT` or `HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let form = || Error::Form {
-            text: text.to_owned(),
-        };
+        let form = || Error::Form { text: text.to_owned() };
         let full = match text.split_once("://") {
             None => format!("http://{text}"),
             Some(("http", _)) => text.to_owned(),
             Some(("https", _)) => {
-                return Err(Error::Encrypted {
-                    text: text.to_owned(),
-                });
+                return Err(Error::Encrypted { text: text.to_owned() });
             }
             Some(_) => return Err(form()),
         };
@@ -78,28 +74,14 @@ mod tests {
     #[test]
     fn host_and_port_suffice() {
         for text in ["10.0.0.5:7878", "http://10.0.0.5:7878", "http://10.0.0.5:7878/"] {
-            assert_eq!(
-                text.parse::<Address>().unwrap().to_string(),
-                "http://10.0.0.5:7878"
-            );
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), "http://10.0.0.5:7878");
         }
-        assert_eq!(
-            "[::1]:7878".parse::<Address>().unwrap().to_string(),
-            "http://[::1]:7878"
-        );
+        assert_eq!("[::1]:7878".parse::<Address>().unwrap().to_string(), "http://[::1]:7878");
     }
 
     #[test]
     fn other_texts_are_refused() {
-        for text in [
-            "",
-            "host",
-            "http://host",
-            "ftp://host:1",
-            "host:99999",
-            "http://host:1/path",
-            "a b:1",
-        ] {
+        for text in ["", "host", "http://host", "ftp://host:1", "host:99999", "http://host:1/path", "a b:1"] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains("is no address"), "{text:?} gave {error}");
         }

@@ -111,24 +111,10 @@ mod tests {
         let mut command = Cli::command();
         let render = command.find_subcommand_mut("render").unwrap();
         let help = render.render_long_help().to_string();
-        for heading in [
-            "Picture:",
-            "Sampling:",
-            "Hires fix:",
-            "Tiles:",
-            "VAE:",
-            "Machines:",
-            "Output:",
-        ] {
+        for heading in ["Picture:", "Sampling:", "Hires fix:", "Tiles:", "VAE:", "Machines:", "Output:"] {
             assert!(help.contains(heading), "{heading} is missing in:\n{help}");
         }
-        for reason in [
-            "latent px",
-            "1.5 times",
-            "a quarter of the tile",
-            "blurred",
-            "[default: 20]",
-        ] {
+        for reason in ["latent px", "1.5 times", "a quarter of the tile", "blurred", "[default: 20]"] {
             assert!(help.contains(reason), "{reason:?} is missing in:\n{help}");
         }
     }

@@ -41,13 +41,8 @@ impl Draft {
             // What any program's new file gets; the umask takes its share.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let file = builder
-            .tempfile_in(folder_of(target))
-            .map_err(|error| Error::new(target, &error))?;
-        Ok(Self {
-            file,
-            target: target.to_owned(),
-        })
+        let file = builder.tempfile_in(folder_of(target)).map_err(|error| Error::new(target, &error))?;
+        Ok(Self { file, target: target.to_owned() })
     }
 
     /// Appends bytes.
@@ -55,9 +50,7 @@ impl Draft {
     /// # Errors
     /// The disk is full or gone.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::new(&self.target, &error))
+        self.file.write_all(bytes).map_err(|error| Error::new(&self.target, &error))
     }
 
     /// Moves the file to its final name, once it is safely on the disk.
@@ -81,10 +74,7 @@ impl Draft {
 
 impl Error {
     fn new(path: &Path, error: &io::Error) -> Self {
-        Self {
-            path: path.to_owned(),
-            reason: reason(path, error),
-        }
+        Self { path: path.to_owned(), reason: reason(path, error) }
     }
 }
 
@@ -169,10 +159,7 @@ mod tests {
         let error = Draft::create(&target).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!(
-                "cannot write {}: its folder does not exist: create it first",
-                target.display()
-            )
+            format!("cannot write {}: its folder does not exist: create it first", target.display())
         );
     }
 

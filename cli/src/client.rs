@@ -114,16 +114,11 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE)
             .connect()
             .await
-            .map_err(|_| Error::Unreachable {
-                address: address.clone(),
-            })?;
+            .map_err(|_| Error::Unreachable { address: address.clone() })?;
         let jobs = JobsClient::new(channel)
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
-        Ok(Self {
-            address: address.clone(),
-            jobs,
-        })
+        Ok(Self { address: address.clone(), jobs })
     }
 
     /// Hands a job in.
@@ -131,9 +126,7 @@ impl Client {
     /// # Errors
     /// The coordinator refuses the job, or does not answer.
     pub(crate) async fn submit(&mut self, spec: JobSpec) -> Result<JobId, Error> {
-        let request = wire::SubmitRequest {
-            spec: Some(spec.into()),
-        };
+        let request = wire::SubmitRequest { spec: Some(spec.into()) };
         let answer = self.jobs.submit(request).await;
         let wire::SubmitResponse { job } = answer.map_err(|status| self.fault(&status))?.into_inner();
         Ok(job.parse().map_err(ConvertError::from)?)
@@ -147,10 +140,7 @@ impl Client {
         let request = wire::WatchRequest { job: job.to_string() };
         let answer = self.jobs.watch(request).await;
         let stream = answer.map_err(|status| self.fault(&status))?.into_inner();
-        Ok(Statuses {
-            address: self.address.clone(),
-            stream,
-        })
+        Ok(Statuses { address: self.address.clone(), stream })
     }
 
     /// Ends a job.
@@ -171,10 +161,7 @@ impl Client {
     pub(crate) async fn jobs(&mut self) -> Result<Vec<JobStatus>, Error> {
         let answer = self.jobs.list(wire::ListRequest {}).await;
         let wire::ListResponse { jobs } = answer.map_err(|status| self.fault(&status))?.into_inner();
-        Ok(jobs
-            .into_iter()
-            .map(JobStatus::try_from)
-            .collect::<Result<_, _>>()?)
+        Ok(jobs.into_iter().map(JobStatus::try_from).collect::<Result<_, _>>()?)
     }
 
     /// All workers that are connected.
@@ -192,18 +179,11 @@ impl Client {
     /// # Errors
     /// There is no such job or artifact, or no answer.
     pub(crate) async fn fetch(&mut self, job: JobId, artifact: Artifact) -> Result<Pieces, Error> {
-        let request = wire::FetchRequest {
-            job: job.to_string(),
-            artifact: wire::Artifact::from(artifact).into(),
-        };
+        let request =
+            wire::FetchRequest { job: job.to_string(), artifact: wire::Artifact::from(artifact).into() };
         let answer = self.jobs.fetch(request).await;
         let stream = answer.map_err(|status| self.fault(&status))?.into_inner();
-        Ok(Pieces {
-            address: self.address.clone(),
-            stream,
-            received: 0,
-            total: None,
-        })
+        Ok(Pieces { address: self.address.clone(), stream, received: 0, total: None })
     }
 
     /// A call that never got its answer found no coordinator.
@@ -242,14 +222,7 @@ impl Pieces {
         let Some(wire::FetchChunk { data, total }) = piece else {
             let total = self.total.unwrap_or(0);
             let whole = self.received == total;
-            return if whole {
-                Ok(None)
-            } else {
-                Err(Error::Short {
-                    received: self.received,
-                    total,
-                })
-            };
+            return if whole { Ok(None) } else { Err(Error::Short { received: self.received, total }) };
         };
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.received = self.received.saturating_add(length);
@@ -314,16 +287,10 @@ mod tests {
     #[test]
     fn the_coordinators_sentence_is_kept() {
         let refused = failure(Code::InvalidArgument);
-        assert_eq!(
-            (refused.exit, refused.sentence()),
-            (Exit::Usage, "the sentence".to_owned())
-        );
+        assert_eq!((refused.exit, refused.sentence()), (Exit::Usage, "the sentence".to_owned()));
         let broken = failure(Code::Internal);
         assert_eq!(broken.exit, Exit::Failed);
-        assert_eq!(
-            broken.sentence(),
-            "the coordinator at http://127.0.0.1:7878 failed: the sentence"
-        );
+        assert_eq!(broken.sentence(), "the coordinator at http://127.0.0.1:7878 failed: the sentence");
         assert_eq!(failure(Code::Unimplemented).exit, Exit::Usage);
     }
 

@@ -21,7 +21,7 @@ use std::{
 };
 
 use tessera_proto::JobId;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
@@ -87,10 +87,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
 
 /// Runs a command that talks to others, on a runtime of its own.
 fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     let result = runtime.block_on(command);
     runtime.shutdown_timeout(CLOSE);
     result
@@ -107,21 +105,23 @@ fn job_id(text: &str) -> Result<JobId, Failure> {
     text.parse().map_err(Failure::usage)
 }
 
-/// Runs a server until it ends; the first signal asks it to stop, the second ends the wait.
+/// Runs a server until it ends; `None` if it was asked to stop and did not within `grace`. The first signal asks, the
+/// second ends the wait.
 async fn serve<F: Future>(
     interrupt: &mut Interrupt,
+    grace: Duration,
     server: impl FnOnce(Stop) -> F,
-) -> Result<F::Output, Failure> {
+) -> Result<Option<F::Output>, Failure> {
     let (stop, stopped) = oneshot::channel();
     let mut server = std::pin::pin!(server(Stop(stopped)));
     tokio::select! {
-        result = &mut server => return Ok(result),
+        result = &mut server => return Ok(Some(result)),
         () = interrupt.next() => tracing::info!("stopping; another signal stops at once"),
     }
     // The server holds the other end as long as it runs.
     let _ = stop.send(());
     tokio::select! {
-        result = server => Ok(result),
+        result = timeout(grace, server) => Ok(result.ok()),
         () = interrupt.next() => Err(Failure::interrupted("stopped at once")),
     }
 }

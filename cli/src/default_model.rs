@@ -34,17 +34,11 @@ pub(crate) enum Error {
 pub(crate) fn find(environment: &Environment) -> Result<PathBuf, Error> {
     if let Some(path) = &environment.model {
         let path = environment.current.join(path);
-        return if is_model(&path) {
-            Ok(path)
-        } else {
-            Err(Error::Variable { path })
-        };
+        return if is_model(&path) { Ok(path) } else { Err(Error::Variable { path }) };
     }
     let home = environment.home.iter().map(|home| home.join("models/demo"));
     let executable = &environment.executable;
-    let shared = executable
-        .parent()
-        .map(|folder| folder.join("../share/tessera/models/demo"));
+    let shared = executable.parent().map(|folder| folder.join("../share/tessera/models/demo"));
     let above_executable = above(executable);
     let above_current = above(&environment.current);
     home.chain(shared)
@@ -64,10 +58,7 @@ fn is_model(path: &Path) -> bool {
 }
 
 fn nowhere(environment: &Environment) -> Error {
-    let home = environment
-        .home
-        .as_ref()
-        .map(|home| format!("{}, ", home.join("models/demo").display()));
+    let home = environment.home.as_ref().map(|home| format!("{}, ", home.join("models/demo").display()));
     let places = format!(
         "{}share/tessera beside the executable, deploy/models/demo above it and above the current folder",
         home.unwrap_or_default()
@@ -103,11 +94,7 @@ mod tests {
         let error = find(&environment).unwrap_err().to_string();
         assert!(error.contains("name a model folder with -m DIR"), "{error}");
         // Each place, from the last one looked at to the first.
-        for place in [
-            "work/deploy/models/demo",
-            "repo/deploy/models/demo",
-            "home/models/demo",
-        ] {
+        for place in ["work/deploy/models/demo", "repo/deploy/models/demo", "home/models/demo"] {
             let path = model_at(&root.path().join(place));
             assert_eq!(find(&environment), Ok(path));
         }

@@ -39,11 +39,7 @@ impl Environment {
     /// # Errors
     /// The executable's path or the current folder are not known.
     pub(crate) fn of_process() -> Result<Self, Error> {
-        let variable = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Ok(Self {
             model: variable("TESSERA_MODEL"),
             home: tessera_worker::home(),

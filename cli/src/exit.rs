@@ -37,26 +37,17 @@ impl From<Exit> for ExitCode {
 impl Failure {
     /// The request is at fault.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit: Exit::Usage,
-            error: error.into(),
-        }
+        Self { exit: Exit::Usage, error: error.into() }
     }
 
     /// The job or a machine failed.
     pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit: Exit::Failed,
-            error: error.into(),
-        }
+        Self { exit: Exit::Failed, error: error.into() }
     }
 
     /// The user ended it; `what` says what became of the job.
     pub(crate) fn interrupted(what: impl std::fmt::Display) -> Self {
-        Self {
-            exit: Exit::Interrupted,
-            error: anyhow::Error::msg(what.to_string()),
-        }
+        Self { exit: Exit::Interrupted, error: anyhow::Error::msg(what.to_string()) }
     }
 
     /// The cause and its causes, as one sentence.
@@ -82,15 +73,9 @@ mod tests {
     fn a_cause_is_said_once() {
         let inner = anyhow::anyhow!("permission denied");
         let quoted = inner.context("cannot read a.png: permission denied");
-        assert_eq!(
-            Failure::usage(quoted).sentence(),
-            "cannot read a.png: permission denied"
-        );
+        assert_eq!(Failure::usage(quoted).sentence(), "cannot read a.png: permission denied");
         let chained = anyhow::anyhow!("permission denied").context("cannot read a.png");
-        assert_eq!(
-            Failure::failed(chained).sentence(),
-            "cannot read a.png: permission denied"
-        );
+        assert_eq!(Failure::failed(chained).sentence(), "cannot read a.png: permission denied");
     }
 
     #[test]

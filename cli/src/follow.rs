@@ -204,10 +204,7 @@ mod tests {
             age_ms: 0,
             stage_ms: 0,
             workers: 0,
-            failure: class.map(|class| JobFailure {
-                class,
-                message: "the sentence".to_owned(),
-            }),
+            failure: class.map(|class| JobFailure { class, message: "the sentence".to_owned() }),
             notes: Vec::new(),
         };
         verdict(&status).err().map(|failure| failure.exit)

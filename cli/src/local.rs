@@ -10,6 +10,7 @@ pub(crate) use fleet::{Event, Fleet};
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
+use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -29,6 +30,7 @@ pub(crate) struct Cluster {
     pub(crate) fleet: Fleet,
     stop: oneshot::Sender<()>,
     coordinator: JoinHandle<Result<(), tessera_coordinator::Error>>,
+    artifacts: TempDir,
 }
 
 /// Why there is no cluster.
@@ -37,6 +39,9 @@ pub(crate) enum Error {
     /// No port on loopback.
     #[error("cannot listen on loopback")]
     Listen(#[source] std::io::Error),
+    /// No folder for the picture until it is fetched.
+    #[error("cannot make a temporary folder: set TMPDIR to one that is writable")]
+    Temporary(#[source] std::io::Error),
     /// A loopback address that is none: cannot happen, and is not worth a panic.
     #[error(transparent)]
     Address(#[from] address::Error),
@@ -48,18 +53,14 @@ impl Cluster {
     /// Starts the coordinator on a free port and one process of `executable` per device.
     ///
     /// # Errors
-    /// There is no free port.
+    /// There is no free port or no temporary folder.
     pub(crate) async fn start(local: &Local, executable: &Path) -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(Error::Listen)?;
-        let address: Address = listener
-            .local_addr()
-            .map_err(Error::Listen)?
-            .to_string()
-            .parse()?;
+        let artifacts = temporary_folder().map_err(Error::Temporary)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
+        let address: Address = listener.local_addr().map_err(Error::Listen)?.to_string().parse()?;
         let options = tessera_coordinator::Options {
             worker_wait: local.worker_wait,
+            artifacts: Some(artifacts.path().to_owned()),
             ..Default::default()
         };
         let (stop, stopped) = oneshot::channel();
@@ -68,35 +69,21 @@ impl Cluster {
             let _ = stopped.await;
         };
         let coordinator = tokio::spawn(tessera_coordinator::serve(listener, options, shutdown));
-        let recipes = local
-            .devices
-            .iter()
-            .enumerate()
-            .map(|(index, device)| worker::Recipe {
-                executable: executable.to_owned(),
-                coordinator: address.clone(),
-                name: format!("local-{}", index + 1),
-                device: *device,
-                model: local.model.folder.clone(),
-                onnxruntime: local.onnxruntime.clone(),
-                fuse: local.fuse,
-            });
-        Ok(Self {
-            fleet: Fleet::start(recipes),
-            address,
-            stop,
-            coordinator,
-        })
+        let recipes = local.devices.iter().enumerate().map(|(index, device)| worker::Recipe {
+            executable: executable.to_owned(),
+            coordinator: address.clone(),
+            name: format!("local-{}", index + 1),
+            device: *device,
+            model: local.model.folder.clone(),
+            onnxruntime: local.onnxruntime.clone(),
+            fuse: local.fuse,
+        });
+        Ok(Self { fleet: Fleet::start(recipes), address, stop, coordinator, artifacts })
     }
 
     /// Ends the workers, then the coordinator, and removes its files.
     pub(crate) async fn stop(self) {
-        let Self {
-            fleet,
-            stop,
-            mut coordinator,
-            ..
-        } = self;
+        let Self { fleet, stop, mut coordinator, artifacts, .. } = self;
         fleet.stop().await;
         // It may be gone already.
         let _ = stop.send(());
@@ -106,5 +93,16 @@ impl Cluster {
             Ok(Ok(Ok(()))) => {}
             Err(_) => coordinator.abort(),
         }
+        if let Err(error) = artifacts.close() {
+            tracing::warn!("temporary files stay behind: {error}");
+        }
     }
+}
+
+/// A folder for a coordinator's files that goes with its handle.
+///
+/// # Errors
+/// There is no place for temporary files, or it is not writable.
+pub(crate) fn temporary_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("tessera-").tempdir()
 }

@@ -56,9 +56,5 @@ fn main() -> ExitCode {
 fn said(message: &clap::Error) -> Exit {
     // Nobody is left to read it: the exit code says the rest.
     let _ = message.print();
-    if message.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Ok
-    }
+    if message.use_stderr() { Exit::Usage } else { Exit::Ok }
 }

@@ -179,16 +179,8 @@ pub(crate) enum Error {
 /// # Errors
 /// The first fault, in the order job, image, output, machines, model, library, plan: cheap ones first.
 pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Render, Error> {
-    let RenderArgs {
-        job,
-        machines,
-        output,
-    } = args;
-    let Described {
-        mut draft,
-        image,
-        seed_drawn,
-    } = described(&job)?;
+    let RenderArgs { job, machines, output } = args;
+    let Described { mut draft, image, seed_drawn } = described(&job)?;
     draft.dump = output.dump.is_some();
     let files = named_files(output).resolve(&format!("tessera-{}", draft.seed), &environment.current)?;
     let machines = machines::resolve(machines, job.picture.model, environment)?;
@@ -197,12 +189,7 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
     if let Some(facts) = machines.facts() {
         render::Plan::new(&spec, facts, image)?;
     }
-    Ok(Render {
-        spec,
-        seed_drawn,
-        machines,
-        files,
-    })
+    Ok(Render { spec, seed_drawn, machines, files })
 }
 
 /// The plan that `tessera plan` prints; where the picture would go and who would draw it does not matter.
@@ -222,18 +209,10 @@ pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::
 /// The job is out of bounds, or the coordinator's address is none.
 pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
     let address = args.cluster.coordinator.parse()?;
-    let Described {
-        mut draft,
-        seed_drawn,
-        ..
-    } = described(&args.job)?;
+    let Described { mut draft, seed_drawn, .. } = described(&args.job)?;
     draft.dump = args.dump;
     draft.model = model::on_cluster(args.job.picture.model)?.reference;
-    Ok(Submit {
-        spec: JobSpec::new(draft)?,
-        seed_drawn,
-        address,
-    })
+    Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, address })
 }
 
 /// The flags of a picture, understood.
@@ -253,19 +232,11 @@ fn described(args: &JobArgs) -> Result<Described, Error> {
     let image = args.picture.image.as_deref().map(image::read).transpose()?;
     let size = image.as_ref().map(|image| image.size);
     draft.image = image.map(|image| image.bytes.into());
-    Ok(Described {
-        draft,
-        image: size,
-        seed_drawn: args.sampling.seed < 0,
-    })
+    Ok(Described { draft, image: size, seed_drawn: args.sampling.seed < 0 })
 }
 
 fn named_files(output: OutputArgs) -> Named {
-    Named {
-        picture: output.output,
-        dump: output.dump,
-        report: output.report,
-    }
+    Named { picture: output.output, dump: output.dump, report: output.report }
 }
 
 #[cfg(test)]

@@ -58,16 +58,8 @@ impl Output {
     pub(crate) fn new(style: Style) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let terminal = io::stderr().is_terminal() && !dumb && style == Style::People;
-        let target = if terminal {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Self {
-            style,
-            terminal,
-            bars: MultiProgress::with_draw_target(target),
-        }
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { style, terminal, bars: MultiProgress::with_draw_target(target) }
     }
 
     /// For whom output is made.
@@ -100,9 +92,9 @@ impl Output {
             writeln!(out, "{line}").and_then(|()| out.flush())
         };
         match self.bars.suspend(print) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(
-                anyhow::Error::new(error).context("cannot write to standard output"),
-            )),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::failed(anyhow::Error::new(error).context("cannot write to standard output")))
+            }
             _ => Ok(()),
         }
     }

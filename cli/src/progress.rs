@@ -48,10 +48,9 @@ impl Progress {
     pub(crate) fn show(&mut self, status: &JobStatus, output: &Output) -> Result<(), Failure> {
         match self {
             Self::Bar(bar) => bar.show(status, output),
-            Self::Lines(lines) => lines
-                .next(status, Instant::now())
-                .iter()
-                .for_each(|line| output.note(line)),
+            Self::Lines(lines) => {
+                lines.next(status, Instant::now()).iter().for_each(|line| output.note(line))
+            }
             Self::Json => output.json(&Event::Status { status })?,
             Self::Silent => {}
         }

@@ -41,12 +41,7 @@ pub(crate) async fn collect(client: &mut Client, job: JobId, files: &Files) -> R
     // Syncing to the disk takes as long as the disk takes.
     tokio::task::block_in_place(|| drafts.into_iter().try_for_each(Draft::publish))
         .map_err(Failure::failed)?;
-    Ok(Finished {
-        job,
-        path: files.picture.clone(),
-        width,
-        height,
-    })
+    Ok(Finished { job, path: files.picture.clone(), width, height })
 }
 
 /// Writes an artifact beside its final name; also returns its first bytes.

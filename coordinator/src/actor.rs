@@ -72,50 +72,17 @@ pub(crate) enum Error {
 /// What the actor is told.
 #[derive(Debug)]
 enum Command {
-    Submit {
-        spec: Box<JobSpec>,
-        image: Option<Picture>,
-        reply: oneshot::Sender<Result<JobId, Error>>,
-    },
-    Cancel {
-        job: JobId,
-        reply: oneshot::Sender<Result<JobStatus, Error>>,
-    },
-    Watch {
-        job: JobId,
-        reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>>,
-    },
-    List {
-        reply: oneshot::Sender<Vec<JobStatus>>,
-    },
-    Workers {
-        reply: oneshot::Sender<Vec<WorkerStatus>>,
-    },
-    Fetch {
-        job: JobId,
-        artifact: Artifact,
-        reply: oneshot::Sender<Result<PathBuf, Error>>,
-    },
-    Enlist {
-        hello: Box<Hello>,
-        stream: mpsc::Sender<ToWorker>,
-        reply: oneshot::Sender<WorkerId>,
-    },
-    Said {
-        worker: WorkerId,
-        message: FromWorker,
-    },
-    Gone {
-        worker: WorkerId,
-    },
-    Computed {
-        job: JobId,
-        event: Event,
-    },
-    Stored {
-        job: JobId,
-        result: Result<(), String>,
-    },
+    Submit { spec: Box<JobSpec>, image: Option<Picture>, reply: oneshot::Sender<Result<JobId, Error>> },
+    Cancel { job: JobId, reply: oneshot::Sender<Result<JobStatus, Error>> },
+    Watch { job: JobId, reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>> },
+    List { reply: oneshot::Sender<Vec<JobStatus>> },
+    Workers { reply: oneshot::Sender<Vec<WorkerStatus>> },
+    Fetch { job: JobId, artifact: Artifact, reply: oneshot::Sender<Result<PathBuf, Error>> },
+    Enlist { hello: Box<Hello>, stream: mpsc::Sender<ToWorker>, reply: oneshot::Sender<WorkerId> },
+    Said { worker: WorkerId, message: FromWorker },
+    Gone { worker: WorkerId },
+    Computed { job: JobId, event: Event },
+    Stored { job: JobId, result: Result<(), String> },
     Tick,
     Stop,
 }
@@ -132,12 +99,7 @@ impl Handle {
         let (commands, mut inbox) = mpsc::channel(INBOX);
         let runtime = tokio::runtime::Handle::current();
         // The state keeps a weak way to itself, so that it does not keep itself alive.
-        let mut state = State::new(
-            options,
-            Arc::new(artifacts),
-            runtime.clone(),
-            commands.downgrade(),
-        );
+        let mut state = State::new(options, Arc::new(artifacts), runtime.clone(), commands.downgrade());
         let body = move || {
             while let Some(command) = inbox.blocking_recv() {
                 state.handle(command, Instant::now());
@@ -156,12 +118,7 @@ impl Handle {
     /// # Errors
     /// The job cannot be rendered by the model that the workers serve.
     pub(crate) async fn submit(&self, spec: JobSpec, image: Option<Picture>) -> Result<JobId, Error> {
-        self.ask(|reply| Command::Submit {
-            spec: Box::new(spec),
-            image,
-            reply,
-        })
-        .await?
+        self.ask(|reply| Command::Submit { spec: Box::new(spec), image, reply }).await?
     }
 
     /// Ends a job.
@@ -213,12 +170,7 @@ impl Handle {
         hello: Hello,
         stream: mpsc::Sender<ToWorker>,
     ) -> Result<WorkerId, Error> {
-        self.ask(|reply| Command::Enlist {
-            hello: Box::new(hello),
-            stream,
-            reply,
-        })
-        .await
+        self.ask(|reply| Command::Enlist { hello: Box::new(hello), stream, reply }).await
     }
 
     /// Passes on what a worker said.
@@ -226,10 +178,7 @@ impl Handle {
     /// # Errors
     /// The coordinator is stopping.
     pub(crate) async fn said(&self, worker: WorkerId, message: FromWorker) -> Result<(), Error> {
-        self.commands
-            .send(Command::Said { worker, message })
-            .await
-            .map_err(|_| Error::Stopping)
+        self.commands.send(Command::Said { worker, message }).await.map_err(|_| Error::Stopping)
     }
 
     /// A worker's stream has ended.
@@ -237,10 +186,7 @@ impl Handle {
     /// # Errors
     /// The coordinator is stopping.
     pub(crate) async fn gone(&self, worker: WorkerId) -> Result<(), Error> {
-        self.commands
-            .send(Command::Gone { worker })
-            .await
-            .map_err(|_| Error::Stopping)
+        self.commands.send(Command::Gone { worker }).await.map_err(|_| Error::Stopping)
     }
 
     /// Ends all streams to workers and watchers, so that the listener can close. Jobs are not remembered.
@@ -251,10 +197,7 @@ impl Handle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(command(reply))
-            .await
-            .map_err(|_| Error::Stopping)?;
+        self.commands.send(command(reply)).await.map_err(|_| Error::Stopping)?;
         answer.await.map_err(|_| Error::Stopping)
     }
 }

@@ -127,19 +127,13 @@ impl Fleet {
         // A queued task waits for the one before it, so each task in hand has its own share of the time.
         let mut stuck: HashSet<WorkerId> = HashSet::new();
         for lease in self.leases.values() {
-            let in_hand = self
-                .workers
-                .get(&lease.worker)
-                .map_or(1, |worker| worker.in_hand().max(1));
+            let in_hand = self.workers.get(&lease.worker).map_or(1, |worker| worker.in_hand().max(1));
             let limit = task_timeout.saturating_mul(u32::try_from(in_hand).unwrap_or(u32::MAX));
             if limit < now.saturating_duration_since(lease.since) {
                 stuck.insert(lease.worker);
             }
         }
-        let overdue = self
-            .workers
-            .iter()
-            .filter(|(id, worker)| silent(worker) || stuck.contains(id));
+        let overdue = self.workers.iter().filter(|(id, worker)| silent(worker) || stuck.contains(id));
         overdue.map(|(&id, _)| id).collect()
     }
 
@@ -166,10 +160,7 @@ impl Fleet {
 
     /// Judges an outcome by its lease.
     pub fn settle(&mut self, worker: WorkerId, lease: LeaseId) -> Verdict {
-        let current = self
-            .leases
-            .get(&lease)
-            .is_some_and(|lease| lease.worker == worker);
+        let current = self.leases.get(&lease).is_some_and(|lease| lease.worker == worker);
         match self.release(worker, lease) {
             Some(lease) if current => {
                 if let Some(worker) = self.workers.get_mut(&worker) {
@@ -191,11 +182,7 @@ impl Fleet {
         if 0 < lease.need.failures {
             return false;
         }
-        let need = Need {
-            failures: 1,
-            avoid: Some(lease.worker),
-            ..lease.need
-        };
+        let need = Need { failures: 1, avoid: Some(lease.worker), ..lease.need };
         self.queue.push(need);
         true
     }
@@ -216,10 +203,8 @@ impl Fleet {
 
     /// Forgets which worker has a tensor; returns the workers that had it.
     pub fn forget(&mut self, digest: Digest) -> Vec<WorkerId> {
-        let had = self
-            .workers
-            .iter_mut()
-            .filter_map(|(&id, worker)| worker.kept.remove(&digest).then_some(id));
+        let had =
+            self.workers.iter_mut().filter_map(|(&id, worker)| worker.kept.remove(&digest).then_some(id));
         had.collect()
     }
 
@@ -242,54 +227,27 @@ impl Fleet {
 
     fn free_workers(&self, in_hand: usize) -> Vec<WorkerId> {
         let free = |worker: &Worker| worker.in_hand() == in_hand && !worker.draining;
-        self.workers
-            .iter()
-            .filter(|(_, worker)| free(worker))
-            .map(|(&id, _)| id)
-            .collect()
+        self.workers.iter().filter(|(_, worker)| free(worker)).map(|(&id, _)| id).collect()
     }
 
     fn assign_one(&mut self, id: WorkerId, now: Instant) -> Option<Order> {
         let model = self.workers.get(&id)?.model().hash;
-        let alone = self
-            .workers
-            .values()
-            .filter(|worker| worker.model().hash == model && !worker.draining)
-            .count()
-            < 2;
+        let alone =
+            self.workers.values().filter(|worker| worker.model().hash == model && !worker.draining).count()
+                < 2;
         let need = self.queue.pop(model, |need| alone || need.avoid != Some(id))?;
         self.next_lease += 1;
         let lease = LeaseId::new(self.next_lease);
         let worker = self.workers.get_mut(&id)?;
-        let send = need
-            .tensors
-            .iter()
-            .copied()
-            .filter(|&digest| worker.kept.insert(digest))
-            .collect();
+        let send = need.tensors.iter().copied().filter(|&digest| worker.kept.insert(digest)).collect();
         worker.leases.insert(lease);
-        let order = Order {
-            worker: id,
-            lease,
-            task: need.task,
-            send,
-        };
-        self.leases.insert(
-            lease,
-            Lease {
-                need,
-                worker: id,
-                since: now,
-            },
-        );
+        let order = Order { worker: id, lease, task: need.task, send };
+        self.leases.insert(lease, Lease { need, worker: id, since: now });
         Some(order)
     }
 
     fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = LeaseId> {
-        self.leases
-            .iter()
-            .filter(move |(_, lease)| lease.worker == worker)
-            .map(|(&id, _)| id)
+        self.leases.iter().filter(move |(_, lease)| lease.worker == worker).map(|(&id, _)| id)
     }
 
     fn lose(&mut self, lease: LeaseId) -> Option<Loss> {
@@ -298,11 +256,7 @@ impl Fleet {
         if MAX_LOSSES <= need.losses {
             return Some(Loss::GivenUp(task));
         }
-        self.queue.push(Need {
-            losses: need.losses + 1,
-            avoid: Some(worker),
-            ..need
-        });
+        self.queue.push(Need { losses: need.losses + 1, avoid: Some(worker), ..need });
         Some(Loss::Requeued(task))
     }
 

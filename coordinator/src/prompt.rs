@@ -112,9 +112,7 @@ impl Prompt {
     /// The text is too long, nests too deeply, joins too many parts or holds the tag of an extra network.
     pub fn positive(text: &str) -> Result<Self, Error> {
         check_text(text)?;
-        Ok(Self {
-            parts: composition::split(text)?,
-        })
+        Ok(Self { parts: composition::split(text)? })
     }
 
     /// A negative prompt: one part of weight 1, in which `AND` is an ordinary word, as A1111 reads it.
@@ -123,9 +121,7 @@ impl Prompt {
     /// As [`Prompt::positive`].
     pub fn negative(text: &str) -> Result<Self, Error> {
         check_text(text)?;
-        Ok(Self {
-            parts: vec![Part::new(text, 1.0)?],
-        })
+        Ok(Self { parts: vec![Part::new(text, 1.0)?] })
     }
 
     /// What one pass embeds of this prompt and when each text holds; the texts are added to `texts`.

@@ -118,11 +118,7 @@ impl Ledger {
 
     /// A stage begins, or goes on: it reaches from its first task's dispatch to its last outcome.
     pub fn task_sent(&mut self, stage: Stage, worker: WorkerId, bytes: u64, now: Instant) {
-        self.stages.entry(stage).or_insert(Span {
-            from: now,
-            to: now,
-            tasks: 0,
-        });
+        self.stages.entry(stage).or_insert(Span { from: now, to: now, tasks: 0 });
         self.workers.entry(worker).or_default().bytes_sent += bytes;
     }
 
@@ -137,14 +133,7 @@ impl Ledger {
 
     /// A task's outcome was accepted.
     pub fn task_done(&mut self, times: TaskTimes) {
-        let TaskTimes {
-            stage,
-            worker,
-            sent,
-            received,
-            busy,
-            bytes,
-        } = times;
+        let TaskTimes { stage, worker, sent, received, busy, bytes } = times;
         if let Some(span) = self.stages.get_mut(&stage) {
             span.to = received;
             span.tasks += 1;
@@ -187,16 +176,8 @@ impl Ledger {
             device_busy_share: self.busy_share(|_| true),
             hires_and_decode_busy_share: self
                 .busy_share(|stage| matches!(stage, Stage::Hires | Stage::Decode)),
-            stages: self
-                .stages
-                .iter()
-                .map(|(&stage, span)| self.stage(stage, span))
-                .collect(),
-            workers: self
-                .workers
-                .iter()
-                .map(|(id, ledger)| ledger.report(*id))
-                .collect(),
+            stages: self.stages.iter().map(|(&stage, span)| self.stage(stage, span)).collect(),
+            workers: self.workers.iter().map(|(id, ledger)| ledger.report(*id)).collect(),
             retries: self.retries,
             lost_tasks: self.losses,
         }
@@ -221,11 +202,7 @@ impl Ledger {
     }
 
     fn busy_in(&self, stage: Stage) -> Duration {
-        self.busy
-            .iter()
-            .filter(|((of, _), _)| *of == stage)
-            .map(|(_, &busy)| busy)
-            .sum()
+        self.busy.iter().filter(|((of, _), _)| *of == stage).map(|(_, &busy)| busy).sum()
     }
 
     /// Of the time that all workers together had in these stages, the share inside networks.

@@ -139,20 +139,12 @@ impl ModelFacts {
         check_real("beta_start", draft.beta_start, 0.0, 1.0)?;
         check_real("beta_end", draft.beta_end, 0.0, 1.0)?;
         if draft.beta_end < draft.beta_start {
-            return Err(Error::BetaOrder {
-                start: draft.beta_start,
-                end: draft.beta_end,
-            });
+            return Err(Error::BetaOrder { start: draft.beta_start, end: draft.beta_end });
         }
         let count = draft.upscalers.len();
         if MAX_UPSCALERS < count {
             let [value, max] = [count, MAX_UPSCALERS].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
-            return Err(Error::Range {
-                field: "upscalers",
-                value,
-                min: 0,
-                max,
-            });
+            return Err(Error::Range { field: "upscalers", value, min: 0, max });
         }
         for upscaler in &draft.upscalers {
             check_name("upscalers", upscaler)?;
@@ -186,12 +178,7 @@ impl ModelFacts {
     /// The first 10 hex digits of the hash, the length that A1111 shows as "Model hash".
     #[must_use]
     pub fn short_hash(&self) -> String {
-        self.0
-            .hash
-            .iter()
-            .take(5)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Gives the plain fields back, to put them on the wire.
@@ -212,36 +199,19 @@ impl Deref for ModelFacts {
 fn check_range(field: &'static str, value: u32, min: u64, max: u64) -> Result<(), Error> {
     let value = u64::from(value);
     if value < min || max < value {
-        return Err(Error::Range {
-            field,
-            value,
-            min,
-            max,
-        });
+        return Err(Error::Range { field, value, min, max });
     }
     Ok(())
 }
 
 fn check_real(field: &'static str, value: f64, above: f64, below: f64) -> Result<(), Error> {
     // Written so that NaN, which compares with nothing, is refused as well.
-    if above < value && value < below {
-        Ok(())
-    } else {
-        Err(Error::Real {
-            field,
-            value,
-            above,
-            below,
-        })
-    }
+    if above < value && value < below { Ok(()) } else { Err(Error::Real { field, value, above, below }) }
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
     if name.is_empty() || MAX_NAME_BYTES < name.len() || name.chars().any(char::is_control) {
-        return Err(Error::Name {
-            field,
-            name: name.chars().take(64).collect(),
-        });
+        return Err(Error::Name { field, name: name.chars().take(64).collect() });
     }
     Ok(())
 }
@@ -259,10 +229,7 @@ mod tests {
     #[test]
     fn simulated_facts_are_those_of_stable_diffusion_1_5() {
         let facts = ModelFacts::simulated();
-        assert_eq!(
-            (facts.latent_channels, facts.vae_scale, facts.sample_size),
-            (4, 8, 64)
-        );
+        assert_eq!((facts.latent_channels, facts.vae_scale, facts.sample_size), (4, 8, 64));
         assert_eq!(facts.short_hash(), "0000000000");
         assert_eq!(ModelFacts::new(facts.clone().into_draft()), Ok(facts));
     }

@@ -67,9 +67,7 @@ impl FromStr for JobId {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         match u64::from_str_radix(text, 16) {
             Ok(number) if digits => Ok(Self(number)),
-            _ => Err(InvalidJobId {
-                text: text.chars().take(40).collect(),
-            }),
+            _ => Err(InvalidJobId { text: text.chars().take(40).collect() }),
         }
     }
 }
@@ -87,13 +85,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_job_id() {
-        for text in [
-            "",
-            "12",
-            "+0abcdef01234567",
-            "00abcdef0123456g",
-            "../../etc/passwd",
-        ] {
+        for text in ["", "12", "+0abcdef01234567", "00abcdef0123456g", "../../etc/passwd"] {
             assert!(text.parse::<JobId>().is_err(), "{text:?} was taken for a job id");
         }
     }

@@ -138,19 +138,13 @@ mod tests {
         let left = Rect::new(0, 0, 4, 4).unwrap();
         let right = Rect::new(4, 0, 8, 4).unwrap();
         assert_eq!(left.intersection(right), None);
-        assert_eq!(
-            left.intersection(Rect::new(3, 1, 9, 9).unwrap()),
-            Rect::new(3, 1, 4, 4).ok()
-        );
+        assert_eq!(left.intersection(Rect::new(3, 1, 9, 9).unwrap()), Rect::new(3, 1, 4, 4).ok());
     }
 
     #[test]
     fn scaling_past_u32_is_refused() {
         let wide = Rect::new(0, 0, u32::MAX / 4, 1).unwrap();
         assert_eq!(wide.scaled(8), None);
-        assert_eq!(
-            Rect::new(1, 2, 3, 4).unwrap().scaled(8),
-            Rect::new(8, 16, 24, 32).ok()
-        );
+        assert_eq!(Rect::new(1, 2, 3, 4).unwrap().scaled(8), Rect::new(8, 16, 24, 32).ok());
     }
 }

@@ -50,11 +50,7 @@ impl Tensor {
         let shape = shape.into();
         let expected = element_count(&shape)?;
         if expected != data.len() {
-            return Err(Error::Length {
-                shape,
-                expected,
-                actual: data.len(),
-            });
+            return Err(Error::Length { shape, expected, actual: data.len() });
         }
         Ok(Self { shape, data })
     }
@@ -66,10 +62,7 @@ impl Tensor {
     pub fn zeros(shape: impl Into<Vec<usize>>) -> Result<Self, Error> {
         let shape = shape.into();
         let count = element_count(&shape)?;
-        Ok(Self {
-            shape,
-            data: vec![0.0; count],
-        })
+        Ok(Self { shape, data: vec![0.0; count] })
     }
 
     /// Length of each dimension.
@@ -129,14 +122,10 @@ pub(crate) fn element_count(shape: &[usize]) -> Result<usize, Error> {
     if shape.len() > MAX_RANK {
         return Err(Error::Rank { rank: shape.len() });
     }
-    let count = shape
-        .iter()
-        .try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+    let count = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
     match count {
         Some(count) if 0 < count && count <= isize::MAX.unsigned_abs() / 4 => Ok(count),
-        _ => Err(Error::Shape {
-            shape: shape.to_vec(),
-        }),
+        _ => Err(Error::Shape { shape: shape.to_vec() }),
     }
 }
 

@@ -33,9 +33,5 @@ fn generate(root: &Path, out: &Path) {
     let files = ["tensor", "fleet", "jobs"].map(|name| include.join(format!("tessera/v1/{name}.proto")));
     let descriptors = protox::compile(files, [include]).unwrap();
     fs::write(out.join(GENERATED[1]), descriptors.encode_to_vec()).unwrap();
-    tonic_prost_build::configure()
-        .bytes(".")
-        .out_dir(out)
-        .compile_fds(descriptors)
-        .unwrap();
+    tonic_prost_build::configure().bytes(".").out_dir(out).compile_fds(descriptors).unwrap();
 }

@@ -42,10 +42,7 @@ struct Measured {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [mode, model, fuse, batch, height, width, calls, file] = arguments.as_slice() {
         let number = |text: &String| text.parse().expect("written by the parent");
         let shape = [number(batch), 4, number(height), number(width)];
@@ -67,22 +64,13 @@ fn main() -> ExitCode {
     for mode in ["exported", "fused"] {
         good &= report_growth(mode);
     }
-    if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints one comparison; whether its results agree.
 fn report(model: &str, shape: [usize; 3], calls: usize) -> bool {
     let [plain, fused] = ["exported", "fused"].map(|mode| child("compare", model, mode, shape, calls));
-    let differ = plain
-        .output
-        .iter()
-        .zip(&fused.output)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let differ = plain.output.iter().zip(&fused.output).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let [batch, height, width] = shape;
     println!(
         "{:<24} {:>9} {:>8.1} ms {:>8.1} ms {:>5.2}x {:>5.0} MiB {:>5.0} MiB {:>5.2}x {:>9.1e}",
@@ -112,11 +100,8 @@ fn report_growth(mode: &str) -> bool {
         rounds.join(", "),
         measured.peak
     );
-    let growth = measured
-        .rounds
-        .last()
-        .zip(measured.rounds.get(1))
-        .map_or(f64::NAN, |(last, second)| last / second);
+    let growth =
+        measured.rounds.last().zip(measured.rounds.get(1)).map_or(f64::NAN, |(last, second)| last / second);
     let good = growth <= GROWTH;
     if !good {
         println!("  FAILED: it grew by a factor of {growth:.2}, at most {GROWTH} is allowed");
@@ -136,26 +121,13 @@ fn child(mode: &str, model: &str, fuse: &str, [batch, height, width]: [usize; 3]
         .expect("this program runs again");
     assert!(status.success(), "measuring {model} ({fuse}) failed");
     let text = fs::read_to_string(file.with_extension("txt")).expect("written by the child");
-    let mut lines = text.lines().map(|line| {
-        line.split(' ')
-            .map(|word| word.parse().expect("a number"))
-            .collect()
-    });
+    let mut lines =
+        text.lines().map(|line| line.split(' ').map(|word| word.parse().expect("a number")).collect());
     let mut next = || -> Vec<f64> { lines.next().expect("three lines") };
     let (call, peak, rounds) = (next(), next(), next());
     let bytes = fs::read(&file).expect("written by the child");
-    let output = bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes))
-        .collect();
-    Measured {
-        call: Duration::from_secs_f64(call[0]),
-        peak: peak[0],
-        rounds,
-        output,
-    }
+    let output = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    Measured { call: Duration::from_secs_f64(call[0]), peak: peak[0], rounds, output }
 }
 
 fn compare(engine: &mut OnnxEngine, shape: [usize; 4], calls: usize, file: &Path) {
@@ -183,12 +155,7 @@ fn vary(engine: &mut OnnxEngine, rounds: usize, file: &Path) {
 
 fn write(file: &Path, call: Duration, rounds: &[f64], output: &[f32]) {
     let rounds: Vec<String> = rounds.iter().map(f64::to_string).collect();
-    let text = format!(
-        "{}\n{}\n{}\n",
-        call.as_secs_f64(),
-        memory("VmHWM:"),
-        rounds.join(" ")
-    );
+    let text = format!("{}\n{}\n{}\n", call.as_secs_f64(), memory("VmHWM:"), rounds.join(" "));
     fs::write(file.with_extension("txt"), text).expect("the parent's folder is writable");
     let bytes: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes()).collect();
     fs::write(file, bytes).expect("the parent's folder is writable");
@@ -215,47 +182,23 @@ fn engine(model: &Path, fuse: bool) -> OnnxEngine {
 
 /// One call on made-up latents and conditioning; SDXL's further inputs where the graph takes them.
 fn call(engine: &mut OnnxEngine, shape: [usize; 4]) -> Tensor {
-    let facts = engine
-        .facts(&Network::Unet)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .clone();
-    let width = facts
-        .input("encoder_hidden_states")
-        .and_then(|slot| slot.fixed(2))
-        .expect("a fixed width");
+    let facts = engine.facts(&Network::Unet).unwrap_or_else(|error| panic!("{error}")).clone();
+    let width = facts.input("encoder_hidden_states").and_then(|slot| slot.fixed(2)).expect("a fixed width");
     let width = usize::try_from(width).expect("a small number");
     let count = shape[0];
     let (sample, states) = (waves(&shape, 0.37), waves(&[count, 77, width], 0.11));
     let (pooled, ids) = (waves(&[count, 32], 0.7), waves(&[count, 6], 0.9));
     let mut inputs = vec![
-        Named {
-            name: "sample",
-            value: Value::Tensor(&sample),
-        },
-        Named {
-            name: "timestep",
-            value: Value::PerItem { value: 501.0, count },
-        },
-        Named {
-            name: "encoder_hidden_states",
-            value: Value::Tensor(&states),
-        },
+        Named { name: "sample", value: Value::Tensor(&sample) },
+        Named { name: "timestep", value: Value::PerItem { value: 501.0, count } },
+        Named { name: "encoder_hidden_states", value: Value::Tensor(&states) },
     ];
     if facts.input("text_embeds").is_some() {
-        inputs.push(Named {
-            name: "text_embeds",
-            value: Value::Tensor(&pooled),
-        });
-        inputs.push(Named {
-            name: "time_ids",
-            value: Value::Tensor(&ids),
-        });
+        inputs.push(Named { name: "text_embeds", value: Value::Tensor(&pooled) });
+        inputs.push(Named { name: "time_ids", value: Value::Tensor(&ids) });
     }
     let results = engine.run(&Network::Unet, &inputs, &["out_sample"]);
-    results
-        .unwrap_or_else(|error| panic!("{error}"))
-        .pop()
-        .expect("one output was asked for")
+    results.unwrap_or_else(|error| panic!("{error}")).pop().expect("one output was asked for")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "made-up values")]

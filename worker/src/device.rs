@@ -176,10 +176,7 @@ mod tests {
     }
 
     fn order(lease: u64) -> Order {
-        Order::Run(Assignment {
-            lease: LeaseId::new(lease),
-            work: Work::Embed { texts: Vec::new() },
-        })
+        Order::Run(Assignment { lease: LeaseId::new(lease), work: Work::Embed { texts: Vec::new() } })
     }
 
     fn started() -> (Device, mpsc::Sender<()>, mpsc::Receiver<u64>) {
@@ -195,11 +192,7 @@ mod tests {
         let (device, open, outcomes) = started();
         (1..=3).for_each(|lease| device.tell(order(lease)).unwrap());
         // The first task is running or about to; the second is behind it either way.
-        device
-            .tell(Order::Withdraw {
-                lease: LeaseId::new(2),
-            })
-            .unwrap();
+        device.tell(Order::Withdraw { lease: LeaseId::new(2) }).unwrap();
         (0..2).for_each(|_| open.send(()).unwrap());
         assert_eq!([outcomes.recv(), outcomes.recv()], [Ok(1), Ok(3)]);
     }

@@ -117,11 +117,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
     // Hashing and loading a model takes seconds.
     let started = tokio::task::spawn_blocking(move || start(&settings, report));
     let (device, facts) = started.await.map_err(|_| Error::Start)??;
-    let hello = Hello {
-        name: options.name.clone(),
-        device: options.device.to_string(),
-        model: facts,
-    };
+    let hello = Hello { name: options.name.clone(), device: options.device.to_string(), model: facts };
     tokio::pin!(shutdown);
     let mut waiting_since = Instant::now();
     let mut pause = Duration::from_millis(100);
@@ -186,16 +182,11 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         };
         return Ok((Device::start(build, done)?, facts));
     }
-    let folder = options.model.as_ref().ok_or(Error::NoModel {
-        device: options.device,
-    })?;
+    let folder = options.model.as_ref().ok_or(Error::NoModel { device: options.device })?;
     let folder = open_model(folder)?;
     let runtime =
         Runtime::load(&Places::of_process(options.onnxruntime.clone())).map_err(engine::Error::from)?;
-    let engine_options = engine::Options {
-        device: options.device,
-        fuse: options.fuse,
-    };
+    let engine_options = engine::Options { device: options.device, fuse: options.fuse };
     let facts = folder.facts().clone();
     let build = move || load(&folder, runtime, engine_options);
     Ok((Device::start(build, done)?, facts))
@@ -212,11 +203,7 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
         tracing::info!(%network, attention = ?fused, "network loaded");
     }
     let scale = folder.facts().vae_scale as usize;
-    Ok(ModelRunner::new(
-        Box::new(engine),
-        Texts::Model(Box::new(tokenizer)),
-        scale,
-    ))
+    Ok(ModelRunner::new(Box::new(engine), Texts::Model(Box::new(tokenizer)), scale))
 }
 
 /// A name for people: `host/process`.
@@ -224,9 +211,5 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
 pub fn default_name() -> String {
     let host = env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
     let host = host.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    format!(
-        "{}/{}",
-        host.as_deref().unwrap_or("worker").trim(),
-        std::process::id()
-    )
+    format!("{}/{}", host.as_deref().unwrap_or("worker").trim(), std::process::id())
 }

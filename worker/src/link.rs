@@ -82,9 +82,7 @@ impl Link {
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        outbox
-            .try_send(FromWorker::Hello(hello))
-            .expect("a new channel has room");
+        outbox.try_send(FromWorker::Hello(hello)).expect("a new channel has room");
         let messages = ReceiverStream::new(messages).map(wire::FromWorker::from);
         let mut inbox = client.attend(messages).await.map_err(refused)?.into_inner();
         let Some(ToWorker::Welcome { worker, heartbeat }) = next(&mut inbox).await? else {
@@ -140,10 +138,7 @@ impl Link {
 impl Error {
     /// Whether it may be gone at the next attempt.
     pub(crate) const fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::NoWelcome
-        )
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::NoWelcome)
     }
 }
 

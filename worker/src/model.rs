@@ -157,9 +157,7 @@ impl ModelFolder {
         let layout = layout::Layout::find(folder)?;
         let settings = facts::Settings::read(&layout)?;
         let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?)?;
-        let tokenizer = layout
-            .inside("tokenizer")?
-            .unwrap_or_else(|| layout.root().join("tokenizer"));
+        let tokenizer = layout.inside("tokenizer")?.unwrap_or_else(|| layout.root().join("tokenizer"));
         Ok(Self {
             root: layout.root().to_owned(),
             graphs: layout.into_graphs(),
@@ -190,10 +188,7 @@ impl ModelFolder {
     /// The file of a network.
     #[must_use]
     pub fn graph(&self, network: &Network) -> Option<&Path> {
-        self.graphs
-            .iter()
-            .find(|(name, _)| name == network)
-            .map(|(_, file)| file.as_path())
+        self.graphs.iter().find(|(name, _)| name == network).map(|(_, file)| file.as_path())
     }
 
     /// The folder of the tokenizer.

@@ -33,12 +33,7 @@ pub(crate) enum Texts {
 impl ModelRunner {
     /// `vae_scale`: image px per latent px.
     pub(crate) fn new(engine: Box<dyn Engine>, texts: Texts, vae_scale: usize) -> Self {
-        Self {
-            engine,
-            texts,
-            vae_scale,
-            kept: HashMap::new(),
-        }
+        Self { engine, texts, vae_scale, kept: HashMap::new() }
     }
 }
 
@@ -56,29 +51,14 @@ impl Runner for ModelRunner {
     }
 
     fn run(&mut self, work: Work) -> Result<(Vec<Tensor>, Duration), Failure> {
-        let Self {
-            engine,
-            texts,
-            vae_scale,
-            kept,
-        } = self;
+        let Self { engine, texts, vae_scale, kept } = self;
         let mut engine = Timed::new(engine.as_mut());
         let tensors = match work {
-            Work::Embed { texts: list } => list
-                .iter()
-                .map(|segments| embed(&mut engine, texts, segments))
-                .collect::<Result<_, _>>()?,
-            Work::Denoise {
-                tiles,
-                input_scale,
-                timestep,
-                guidance,
-            } => {
-                let Guidance {
-                    cfg_scale,
-                    uncond,
-                    conds,
-                } = guidance;
+            Work::Embed { texts: list } => {
+                list.iter().map(|segments| embed(&mut engine, texts, segments)).collect::<Result<_, _>>()?
+            }
+            Work::Denoise { tiles, input_scale, timestep, guidance } => {
+                let Guidance { cfg_scale, uncond, conds } = guidance;
                 let named = |digest| kept.get(&digest).ok_or_else(|| unknown(digest));
                 let conds: Vec<(f32, &Tensor)> = conds
                     .into_iter()
@@ -86,14 +66,7 @@ impl Runner for ModelRunner {
                     .collect::<Result<_, Failure>>()?;
                 let uncond = named(uncond)?;
                 let (tiles, conds) = (&tiles, conds.as_slice());
-                let task = task::denoise::Denoise {
-                    tiles,
-                    input_scale,
-                    timestep,
-                    cfg_scale,
-                    uncond,
-                    conds,
-                };
+                let task = task::denoise::Denoise { tiles, input_scale, timestep, cfg_scale, uncond, conds };
                 vec![task::denoise::denoise(&mut engine, &task)?]
             }
             Work::Encode { image } => vec![task::encode::encode(&mut engine, &image, *vae_scale)?],
@@ -106,9 +79,7 @@ impl Runner for ModelRunner {
 
 impl std::fmt::Debug for ModelRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ModelRunner")
-            .field("kept", &self.kept.len())
-            .finish_non_exhaustive()
+        f.debug_struct("ModelRunner").field("kept", &self.kept.len()).finish_non_exhaustive()
     }
 }
 
@@ -125,10 +96,9 @@ impl Texts {
 
 /// A prompt as conditioning `[77 * chunks, width]`.
 fn embed(engine: &mut dyn Engine, texts: &Texts, segments: &[Segment]) -> Result<Tensor, Failure> {
-    let chunks = texts.chunks(segments).map_err(|error| Failure {
-        kind: FailureKind::Unsupported,
-        message: error.to_string(),
-    })?;
+    let chunks = texts
+        .chunks(segments)
+        .map_err(|error| Failure { kind: FailureKind::Unsupported, message: error.to_string() })?;
     let ids: Vec<[i64; CHUNK]> = chunks.iter().map(|chunk| chunk.ids).collect();
     let hidden = task::embed::embed(engine, &ids)?;
     let width = hidden.shape().last().copied().unwrap_or(1);
@@ -136,18 +106,13 @@ fn embed(engine: &mut dyn Engine, texts: &Texts, segments: &[Segment]) -> Result
     for (hidden, chunk) in values.chunks_exact_mut(CHUNK * width).zip(&chunks) {
         emphasize(hidden, &chunk.weights);
     }
-    Tensor::new([CHUNK * chunks.len(), width], values).map_err(|error| Failure {
-        kind: FailureKind::WrongShape,
-        message: error.to_string(),
-    })
+    Tensor::new([CHUNK * chunks.len(), width], values)
+        .map_err(|error| Failure { kind: FailureKind::WrongShape, message: error.to_string() })
 }
 
 /// A chunk that depends on every byte of a prompt.
 fn simulated_chunk(segments: &[Segment]) -> Chunk {
-    let mut chunk = Chunk {
-        ids: [0; CHUNK],
-        weights: [1.0; CHUNK],
-    };
+    let mut chunk = Chunk { ids: [0; CHUNK], weights: [1.0; CHUNK] };
     let texts = segments.iter().filter_map(|segment| match segment {
         Segment::Text { text, weight } => Some((text, *weight)),
         Segment::Break => None,
@@ -163,8 +128,5 @@ fn simulated_chunk(segments: &[Segment]) -> Chunk {
 
 fn unknown(digest: Digest) -> Failure {
     let message = format!("the task names conditioning {digest:?}, which was not sent before it");
-    Failure {
-        kind: FailureKind::Engine,
-        message,
-    }
+    Failure { kind: FailureKind::Engine, message }
 }

@@ -21,26 +21,11 @@ use crate::engine::{Engine, Error, Named, Network};
 /// # Errors
 /// As [`Engine::run`], or the result holds NaN or infinity.
 fn call(engine: &mut dyn Engine, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
-    let missing = || Error::Failed {
-        network: network.clone(),
-        reason: "the graph has no output".to_owned(),
-    };
-    let output = engine
-        .facts(network)?
-        .outputs
-        .first()
-        .ok_or_else(missing)?
-        .name
-        .clone();
-    let result = engine
-        .run(network, inputs, &[&output])?
-        .pop()
-        .ok_or_else(missing)?;
+    let missing = || Error::Failed { network: network.clone(), reason: "the graph has no output".to_owned() };
+    let output = engine.facts(network)?.outputs.first().ok_or_else(missing)?.name.clone();
+    let result = engine.run(network, inputs, &[&output])?.pop().ok_or_else(missing)?;
     if !result.is_finite() {
-        return Err(Error::NotFinite {
-            network: network.clone(),
-            output,
-        });
+        return Err(Error::NotFinite { network: network.clone(), output });
     }
     Ok(result)
 }
@@ -55,11 +40,7 @@ fn only_input(engine: &mut dyn Engine, network: &Network) -> Result<String, Erro
         inputs => {
             let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
             let reason = format!("the graph takes {} inputs, this task gives one", names.len());
-            Err(Error::Input {
-                network: network.clone(),
-                input: names.join(", "),
-                reason,
-            })
+            Err(Error::Input { network: network.clone(), input: names.join(", "), reason })
         }
     }
 }
@@ -70,11 +51,7 @@ fn expect_shape(network: &Network, result: Tensor, expected: &[usize]) -> Result
         return Ok(result);
     }
     let (expected, actual) = (expected.to_vec(), result.shape().to_vec());
-    Err(Error::WrongShape {
-        network: network.clone(),
-        expected,
-        actual,
-    })
+    Err(Error::WrongShape { network: network.clone(), expected, actual })
 }
 
 /// The four dimensions of an argument.

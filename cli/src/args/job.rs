@@ -131,12 +131,7 @@ pub(crate) struct HiresArgs {
     ///
     /// latent is A1111's default and needs no trip through the VAE; lanczos enlarges the picture itself and keeps more
     /// of it.
-    #[arg(
-        long,
-        visible_alias = "hires-upscaler",
-        value_name = "NAME",
-        default_value = "latent"
-    )]
+    #[arg(long, visible_alias = "hires-upscaler", value_name = "NAME", default_value = "latent")]
     pub(crate) upscaler: String,
 }
 

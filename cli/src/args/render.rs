@@ -37,12 +37,7 @@ pub(crate) struct MachineArgs {
     /// N starts N CPU workers that share the cores. auto starts one worker per CUDA device when ONNX Runtime has CUDA,
     /// else two on the CPU (one on a single core): one computes while the other one's tile is blended. cpu:T takes T
     /// threads; sim:MS computes nothing and answers after MS milliseconds.
-    #[arg(
-        long,
-        value_name = "WORKERS",
-        default_value = "auto",
-        conflicts_with = "coordinator"
-    )]
+    #[arg(long, value_name = "WORKERS", default_value = "auto", conflicts_with = "coordinator")]
     pub(crate) workers: String,
     /// Use the running cluster of this coordinator instead, e.g. http://10.0.0.5:7878
     #[arg(long, value_name = "URL")]

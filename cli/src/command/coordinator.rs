@@ -1,6 +1,6 @@
 //! `tessera coordinator`: an address in, a coordinator that serves until it is told to stop.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::{TcpListener, lookup_host};
 
@@ -8,13 +8,23 @@ use crate::{
     args::{CoordinatorArgs, LISTEN},
     exit::Failure,
     interrupt::Interrupt,
+    local::temporary_folder,
     options::seconds,
     output::Output,
 };
 
+/// How long clients may take to fetch what they have begun to: workers never hang up by themselves.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Serves jobs and workers.
 pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Failure> {
-    let options = options(&args)?;
+    let mut options = options(&args)?;
+    // Ours, because it has to be gone when this process is.
+    let temporary = match args.artifacts {
+        Some(_) => None,
+        None => Some(temporary_folder().map_err(Failure::failed)?),
+    };
+    options.artifacts = args.artifacts.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     if !address.ip().is_loopback() {
@@ -22,20 +32,20 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
             "listening on {address} without authentication: all who reach this port can use the cluster"
         );
     }
-    let host = if address.ip().is_unspecified() {
-        format!("HOST:{}", address.port())
-    } else {
-        address.to_string()
-    };
+    let host =
+        if address.ip().is_unspecified() { format!("HOST:{}", address.port()) } else { address.to_string() };
     tracing::info!("workers join with: tessera worker --coordinator http://{host} --device cpu --model DIR");
     // The URL is what scripts wait for.
     output.data(format_args!("http://{address}"))?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
-    super::serve(&mut interrupt, |stop| {
-        tessera_coordinator::serve(listener, options, stop)
-    })
-    .await?
-    .map_err(Failure::failed)
+    let serve = |stop| tessera_coordinator::serve(listener, options, stop);
+    match super::serve(&mut interrupt, GRACE, serve).await? {
+        Some(result) => result.map_err(Failure::failed),
+        None => {
+            tracing::info!("streams still open were cut");
+            Ok(())
+        }
+    }
 }
 
 fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failure> {
@@ -46,17 +56,12 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
         silence: or("--silence", args.silence, default.silence).map_err(Failure::usage)?,
         task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
             .map_err(Failure::usage)?,
-        artifacts: args.artifacts.clone(),
         ..default
     })
 }
 
 async fn listen(text: &str) -> Result<TcpListener, Failure> {
-    let form = || {
-        Failure::usage(anyhow::anyhow!(
-            "--listen {text:?} is no address and port, as in {LISTEN}"
-        ))
-    };
+    let form = || Failure::usage(anyhow::anyhow!("--listen {text:?} is no address and port, as in {LISTEN}"));
     let mut found = lookup_host(text).await.map_err(|_| form())?;
     let address: SocketAddr = found.next().ok_or_else(form)?;
     TcpListener::bind(address).await.map_err(|error| {

@@ -66,18 +66,12 @@ pub(super) fn run(args: DoctorArgs, output: &Output) -> Result<(), Failure> {
             Style::People | Style::Quiet => output.data(check)?,
         }
     }
-    let missing: Vec<_> = checks
-        .iter()
-        .filter(|check| check.state == State::Missing)
-        .map(|check| check.what)
-        .collect();
+    let missing: Vec<_> =
+        checks.iter().filter(|check| check.state == State::Missing).map(|check| check.what).collect();
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(Failure::failed(anyhow::anyhow!(
-            "not ready to render, this is missing: {}",
-            missing.join(", ")
-        )))
+        Err(Failure::failed(anyhow::anyhow!("not ready to render, this is missing: {}", missing.join(", "))))
     }
 }
 
@@ -95,10 +89,7 @@ fn runtime(args: &DoctorArgs) -> Vec<Check> {
 
 fn devices(runtime: &Runtime) -> Check {
     let driven = |device: &DeviceSpec| {
-        let options = Options {
-            device: *device,
-            fuse: true,
-        };
+        let options = Options { device: *device, fuse: true };
         OnnxEngine::new(runtime.clone(), options).is_ok()
     };
     let names = DEVICES.iter().filter(|device| driven(device)).map(|device| {
@@ -106,10 +97,7 @@ fn devices(runtime: &Runtime) -> Check {
         name.split(':').next().unwrap_or_default().to_owned()
     });
     let names: Vec<_> = std::iter::once("cpu".to_owned()).chain(names).collect();
-    Check::ok(
-        "devices",
-        format!("the library has drivers for {}", names.join(", ")),
-    )
+    Check::ok("devices", format!("the library has drivers for {}", names.join(", ")))
 }
 
 fn model(args: &DoctorArgs, environment: &Environment) -> Check {
@@ -124,10 +112,7 @@ fn model(args: &DoctorArgs, environment: &Environment) -> Check {
     match tessera_worker::open_model(&folder) {
         Ok(model) => {
             let facts = model.facts();
-            Check::ok(
-                what,
-                format!("{} {} in {}", facts.name, facts.short_hash(), folder.display()),
-            )
+            Check::ok(what, format!("{} {} in {}", facts.name, facts.short_hash(), folder.display()))
         }
         Err(error) => Check::missing(what, error),
     }
@@ -140,10 +125,7 @@ fn home(environment: &Environment) -> Check {
         Some(home) => Check {
             what,
             state: State::Absent,
-            detail: format!(
-                "{} does not exist yet: deploy/fetch-onnxruntime.sh makes it",
-                home.display()
-            ),
+            detail: format!("{} does not exist yet: deploy/fetch-onnxruntime.sh makes it", home.display()),
         },
         None => Check {
             what,
@@ -172,19 +154,11 @@ fn loopback() -> Check {
 
 impl Check {
     fn ok(what: &'static str, detail: impl fmt::Display) -> Self {
-        Self {
-            what,
-            state: State::Ok,
-            detail: detail.to_string(),
-        }
+        Self { what, state: State::Ok, detail: detail.to_string() }
     }
 
     fn missing(what: &'static str, detail: impl fmt::Display) -> Self {
-        Self {
-            what,
-            state: State::Missing,
-            detail: detail.to_string(),
-        }
+        Self { what, state: State::Missing, detail: detail.to_string() }
     }
 }
 

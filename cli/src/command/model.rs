@@ -53,11 +53,7 @@ struct Graph<'a> {
 pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<(), Failure> {
     let folder = tessera_worker::open_model(&args.folder).map_err(Failure::usage)?;
     let inspected = Inspected::new(&folder);
-    if output.style() == Style::Json {
-        output.json(&inspected)
-    } else {
-        output.data(inspected)
-    }
+    if output.style() == Style::Json { output.json(&inspected) } else { output.data(inspected) }
 }
 
 // === impl Inspected ===
@@ -86,11 +82,8 @@ impl fmt::Display for Inspected<'_> {
             tessera_proto::facts::Prediction::Epsilon => "the noise (epsilon)",
             tessera_proto::facts::Prediction::V => "the velocity (v)",
         };
-        let upscalers = if facts.upscalers.is_empty() {
-            "none".to_owned()
-        } else {
-            facts.upscalers.join(", ")
-        };
+        let upscalers =
+            if facts.upscalers.is_empty() { "none".to_owned() } else { facts.upscalers.join(", ") };
         writeln!(f, "model      {}", facts.name)?;
         writeln!(f, "folder     {}", self.folder.display())?;
         writeln!(f, "hash       {}", self.hash)?;
@@ -110,21 +103,11 @@ impl fmt::Display for Inspected<'_> {
             facts.num_train_timesteps, facts.beta_start, facts.beta_end
         )?;
         writeln!(f, "text       {} numbers a token", facts.embedding_width)?;
-        let images = if facts.encodes_images {
-            "yes"
-        } else {
-            "no: it has no vae_encoder/"
-        };
+        let images = if facts.encodes_images { "yes" } else { "no: it has no vae_encoder/" };
         writeln!(f, "images     can be an input: {images}")?;
         write!(f, "upscalers  {upscalers}")?;
         for graph in &self.graphs {
-            write!(
-                f,
-                "\ngraph      {}: {} ({} bytes)",
-                graph.network,
-                graph.file.display(),
-                graph.bytes
-            )?;
+            write!(f, "\ngraph      {}: {} ({} bytes)", graph.network, graph.file.display(), graph.bytes)?;
         }
         Ok(())
     }

@@ -11,12 +11,6 @@ use crate::{
 /// Prints tiles, cells, model calls and redundancy of every stage.
 pub(super) fn run(args: PlanArgs, output: &Output) -> Result<(), Failure> {
     let environment = Environment::of_process().map_err(Failure::failed)?;
-    let summary = options::plan(args, &environment)
-        .map_err(Failure::usage)?
-        .summary();
-    if output.style() == Style::Json {
-        output.json(&summary)
-    } else {
-        output.data(summary)
-    }
+    let summary = options::plan(args, &environment).map_err(Failure::usage)?.summary();
+    if output.style() == Style::Json { output.json(&summary) } else { output.data(summary) }
 }

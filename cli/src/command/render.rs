@@ -25,35 +25,21 @@ pub(super) async fn run(args: RenderArgs, output: &Output) -> Result<(), Failure
     // Reading a model folder or standard input takes as long as it takes.
     let options =
         tokio::task::block_in_place(|| options::render(args, &environment)).map_err(Failure::usage)?;
-    let options::Render {
-        spec,
-        seed_drawn,
-        machines,
-        files,
-    } = options;
+    let options::Render { spec, seed_drawn, machines, files } = options;
     if seed_drawn && output.style() == Style::People {
         output.note(format_args!("seed {} (drawn; --seed {0} repeats it)", spec.seed));
     }
     let seed = spec.seed;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
-    let errand = Errand {
-        spec,
-        files: &files,
-        output,
-    };
+    let errand = Errand { spec, files: &files, output };
     let finished = match machines {
-        Machines::Cluster {
-            address, patience, ..
-        } => {
+        Machines::Cluster { address, patience, .. } => {
             let client = Client::connect(&address).await?;
-            errand
-                .run(client, &mut interrupt, Watch::Cluster { patience })
-                .await?
+            errand.run(client, &mut interrupt, Watch::Cluster { patience }).await?
         }
         Machines::Local(local) => {
-            let mut cluster = Cluster::start(&local, &environment.executable)
-                .await
-                .map_err(Failure::failed)?;
+            let mut cluster =
+                Cluster::start(&local, &environment.executable).await.map_err(Failure::failed)?;
             let watch = Watch::Local(&mut cluster.fleet);
             let finished = match Client::connect(&cluster.address).await {
                 Ok(client) => errand.run(client, &mut interrupt, watch).await,
@@ -94,10 +80,7 @@ impl Errand<'_> {
         let seed = self.spec.seed;
         let job = client.submit(self.spec).await?;
         if self.output.style() == Style::Json {
-            self.output.json(&Event::Submitted {
-                job: job.to_string(),
-                seed,
-            })?;
+            self.output.json(&Event::Submitted { job: job.to_string(), seed })?;
         }
         let (fleet, patience) = match watch {
             Watch::Local(fleet) => (Some(fleet), None),
@@ -123,17 +106,10 @@ impl Errand<'_> {
 /// The last line: file, size, time, seed.
 fn tell(finished: &Finished, seed: u64, started: Instant, output: &Output) -> Result<(), Failure> {
     let seconds = started.elapsed().as_secs_f64();
-    let Finished {
-        job,
-        path,
-        width,
-        height,
-    } = finished;
+    let Finished { job, path, width, height } = finished;
     match output.style() {
-        Style::People => output.data(format_args!(
-            "{}: {width}x{height} px in {seconds:.1} s, seed {seed}",
-            path.display()
-        )),
+        Style::People => output
+            .data(format_args!("{}: {width}x{height} px in {seconds:.1} s, seed {seed}", path.display())),
         Style::Json => output.json(&Event::Done {
             job: job.to_string(),
             path,

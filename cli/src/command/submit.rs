@@ -14,19 +14,12 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
     let watch = args.watch;
     // Reading an image or standard input takes as long as it takes.
     let options = tokio::task::block_in_place(|| options::submit(args)).map_err(Failure::usage)?;
-    let options::Submit {
-        spec,
-        seed_drawn,
-        address,
-    } = options;
+    let options::Submit { spec, seed_drawn, address } = options;
     let seed = spec.seed;
     let mut client = Client::connect(&address).await?;
     let job = client.submit(spec).await?;
     if output.style() == Style::Json {
-        output.json(&Event::Submitted {
-            job: job.to_string(),
-            seed,
-        })?;
+        output.json(&Event::Submitted { job: job.to_string(), seed })?;
     } else {
         output.data(job)?;
         if seed_drawn {

@@ -13,16 +13,13 @@ pub(super) struct Table<const N: usize> {
 impl<const N: usize> Table<N> {
     /// A table with a head and no rows.
     pub(super) fn new(head: [&str; N]) -> Self {
-        Self {
-            rows: vec![head.map(str::to_owned)],
-        }
+        Self { rows: vec![head.map(str::to_owned)] }
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: [String; N]) {
         // A line's end, or worse a terminal's escape, in somebody's text must not break the table.
-        self.rows
-            .push(cells.map(|cell| cell.replace(char::is_control, " ")));
+        self.rows.push(cells.map(|cell| cell.replace(char::is_control, " ")));
     }
 }
 
@@ -31,10 +28,7 @@ impl<const N: usize> fmt::Display for Table<N> {
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
         let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
         for (index, row) in self.rows.iter().enumerate() {
-            let cells = row
-                .iter()
-                .zip(widths)
-                .map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
             let line = cells.collect::<Vec<_>>().join("  ");
             let end = if index == 0 { "" } else { "\n" };
             write!(f, "{end}{}", line.trim_end())?;

@@ -32,9 +32,7 @@ pub(super) async fn follow(client: &mut Client, job: JobId, output: &Output) -> 
     };
     follow.run().await?;
     if output.style() == Style::People {
-        output.note(format_args!(
-            "job {job} is done: tessera fetch {job} gets its picture"
-        ));
+        output.note(format_args!("job {job} is done: tessera fetch {job} gets its picture"));
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ use crate::{
     interrupt::Interrupt, options::seconds,
 };
 
+/// How long the task in hand may take to end; service managers wait about as long before they kill.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Serves one device.
 pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
     let coordinator: Address = args.cluster.coordinator.parse().map_err(Failure::usage)?;
@@ -37,20 +40,16 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
     };
     tracing::info!("serving {device} to the coordinator at {coordinator}");
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
-    super::serve(&mut interrupt, |stop| tessera_worker::run(options, stop))
-        .await?
-        .map_err(failure)
+    let serve = |stop| tessera_worker::run(options, stop);
+    match super::serve(&mut interrupt, GRACE, serve).await? {
+        Some(result) => result.map_err(failure),
+        None => Err(Failure::failed(anyhow::anyhow!("the task in hand did not end within {GRACE:?}"))),
+    }
 }
 
 /// A worker that cannot begin was asked for the wrong thing; one whose stream broke was not.
 fn failure(error: Error) -> Failure {
-    let unreachable = matches!(
-        &error,
-        Error::Link(LinkError::Unreachable { .. } | LinkError::Refused { .. })
-    );
-    if error.is_usage() || unreachable {
-        Failure::usage(error)
-    } else {
-        Failure::failed(error)
-    }
+    let unreachable =
+        matches!(&error, Error::Link(LinkError::Unreachable { .. } | LinkError::Refused { .. }));
+    if error.is_usage() || unreachable { Failure::usage(error) } else { Failure::failed(error) }
 }

@@ -21,9 +21,7 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
         output.note("no workers: start one with tessera worker --coordinator URL --device cpu --model DIR");
         return Ok(());
     }
-    let mut table = Table::new([
-        "worker", "name", "device", "model", "hash", "in hand", "done", "heard of",
-    ]);
+    let mut table = Table::new(["worker", "name", "device", "model", "hash", "in hand", "done", "heard of"]);
     for worker in workers {
         table.row([
             worker.worker.to_string(),

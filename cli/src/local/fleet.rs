@@ -72,12 +72,7 @@ impl Fleet {
         for recipe in recipes {
             supervisors.spawn(supervise(recipe, sender.clone(), stopped.clone()));
         }
-        Self {
-            alive: supervisors.len(),
-            events,
-            supervisors,
-            stop,
-        }
+        Self { alive: supervisors.len(), events, supervisors, stop }
     }
 
     /// Waits for the next event; safe to drop and call again.
@@ -87,9 +82,9 @@ impl Fleet {
             return std::future::pending().await;
         };
         match fate {
-            Fate::Restarted { name, why } => Event::Restarted {
-                note: format!("worker {name} died ({why}) and was started again"),
-            },
+            Fate::Restarted { name, why } => {
+                Event::Restarted { note: format!("worker {name} died ({why}) and was started again") }
+            }
             Fate::Refused { sentence } => Event::Refused { sentence },
             Fate::Lost { name, why } => {
                 self.alive = self.alive.saturating_sub(1);
@@ -98,9 +93,7 @@ impl Fleet {
                         sentence: format!("no worker is left: {name} died {} times ({why})", RESTARTS + 1),
                     }
                 } else {
-                    Event::Lost {
-                        note: format!("worker {name} died once more ({why}); the others go on"),
-                    }
+                    Event::Lost { note: format!("worker {name} died once more ({why}); the others go on") }
                 }
             }
         }

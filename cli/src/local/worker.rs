@@ -100,11 +100,7 @@ impl Recipe {
         if std::env::var_os(logging::VARIABLE).is_none() {
             command.env(logging::VARIABLE, "warn");
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: Ctrl-C reaches us alone, and we decide.
         #[cfg(unix)]
         command.process_group(0);
@@ -146,9 +142,7 @@ async fn ending(child: &mut Child, last_words: Option<String>) -> End {
     match last_words {
         Some(sentence) if refused => End::Refused { sentence },
         Some(sentence) => End::Died { why: sentence },
-        None => End::Died {
-            why: described(status),
-        },
+        None => End::Died { why: described(status) },
     }
 }
 

@@ -39,26 +39,14 @@ impl Named {
             Some(path) => check("--output", path, "png")?,
             None => check("--output", free_name(folder, stem), "png")?,
         };
-        let dump = self
-            .dump
-            .map(|path| check("--dump", path, "safetensors"))
-            .transpose()?;
-        let report = self
-            .report
-            .map(|path| check("--report", path, "json"))
-            .transpose()?;
-        Ok(Files {
-            picture,
-            dump,
-            report,
-        })
+        let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
+        let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
+        Ok(Files { picture, dump, report })
     }
 }
 
 fn check(flag: &'static str, path: PathBuf, ending: &'static str) -> Result<PathBuf, Error> {
-    let ends = path
-        .extension()
-        .is_some_and(|given| given.eq_ignore_ascii_case(ending));
+    let ends = path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
     if path.is_dir() {
         return Err(Error::IsFolder { flag, path });
     }

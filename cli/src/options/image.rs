@@ -23,22 +23,14 @@ pub(super) struct Image {
 /// The file cannot be read, is no picture, is damaged, or has too many bytes or pixels.
 pub(super) fn read(path: &Path) -> Result<Image, Error> {
     let bytes = bytes_of(path)?;
-    let picture = picture::decode(&bytes, limits::IMAGE_PIXELS).map_err(|source| Error::Image {
-        path: path.to_owned(),
-        source,
-    })?;
-    let size = Size {
-        width: picture.width(),
-        height: picture.height(),
-    };
+    let picture = picture::decode(&bytes, limits::IMAGE_PIXELS)
+        .map_err(|source| Error::Image { path: path.to_owned(), source })?;
+    let size = Size { width: picture.width(), height: picture.height() };
     Ok(Image { bytes, size })
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |reason: String| Error::ImageFile {
-        path: path.to_owned(),
-        reason,
-    };
+    let unreadable = |reason: String| Error::ImageFile { path: path.to_owned(), reason };
     if path.is_dir() {
         return Err(unreadable("it is a folder".to_owned()));
     }
@@ -46,13 +38,9 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
     // A device or pipe has no length to ask for: the limit is on what is read.
     let most = u64::try_from(limits::IMAGE_FILE).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    file.take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(plain(&error)))?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(plain(&error)))?;
     if limits::IMAGE_FILE < bytes.len() {
-        return Err(Error::ImageBytes {
-            path: path.to_owned(),
-        });
+        return Err(Error::ImageBytes { path: path.to_owned() });
     }
     Ok(bytes)
 }

@@ -24,13 +24,7 @@ const SCALE: f64 = 2.0;
 /// # Errors
 /// A name is unknown, a tile cannot be read, or two flags contradict each other.
 pub(super) fn draft(args: &JobArgs, prompt: String) -> Result<Draft, Error> {
-    let JobArgs {
-        picture,
-        sampling,
-        hires,
-        tiles,
-        vae,
-    } = args;
+    let JobArgs { picture, sampling, hires, tiles, vae } = args;
     let (sampler, schedule) = sampler(sampling)?;
     let upscaler = Upscaler::parse(&hires.upscaler)?;
     Ok(Draft {
@@ -64,11 +58,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String) -> Result<Draft, Error> {
 }
 
 const fn default_denoise(upscaler: Upscaler) -> f64 {
-    if upscaler.is_latent() {
-        LATENT_DENOISE
-    } else {
-        LANCZOS_DENOISE
-    }
+    if upscaler.is_latent() { LATENT_DENOISE } else { LANCZOS_DENOISE }
 }
 
 /// The sampler, and the schedule that its name or `--schedule` gives.
@@ -84,11 +74,9 @@ fn sampler(args: &SamplingArgs) -> Result<(Sampler, Schedule), Error> {
         Some(text) => Some(Schedule::parse(text)?),
     };
     match (named, given) {
-        (Some(named), Some(given)) if named != given => Err(Error::TwoSchedules {
-            sampler: args.sampler.clone(),
-            named,
-            given,
-        }),
+        (Some(named), Some(given)) if named != given => {
+            Err(Error::TwoSchedules { sampler: args.sampler.clone(), named, given })
+        }
         _ => Ok((sampler, given.or(named).unwrap_or(Schedule::Normal))),
     }
 }
@@ -104,25 +92,15 @@ fn base(args: &PictureArgs) -> Option<Size> {
 fn target(args: &HiresArgs) -> Target {
     match (args.hires_width, args.hires_height) {
         (None, None) => Target::Scale(args.scale.unwrap_or(SCALE)),
-        (width, height) => Target::Size(Size {
-            width: width.unwrap_or(0),
-            height: height.unwrap_or(0),
-        }),
+        (width, height) => Target::Size(Size { width: width.unwrap_or(0), height: height.unwrap_or(0) }),
     }
 }
 
 /// "96" or "96x64", latent px.
 fn tile(text: &str) -> Result<Size, Error> {
-    let side = |part: &str| {
-        part.trim().parse().map_err(|_| Error::Tile {
-            text: text.to_owned(),
-        })
-    };
+    let side = |part: &str| part.trim().parse().map_err(|_| Error::Tile { text: text.to_owned() });
     let (width, height) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
-    Ok(Size {
-        width: side(width)?,
-        height: side(height)?,
-    })
+    Ok(Size { width: side(width)?, height: side(height)? })
 }
 
 /// The seed given, or for a negative one a new one of 32 bits, A1111's range.

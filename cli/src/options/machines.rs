@@ -91,9 +91,7 @@ pub(super) fn resolve(
         Wanted::Devices(devices) if is_simulated(&devices) => devices,
         wanted => {
             let runtime = Runtime::load(&Places::of_process(args.onnxruntime.clone()))?;
-            wanted.on(environment.cores, || {
-                cuda::devices(runtime, environment.cuda_visible.as_deref())
-            })
+            wanted.on(environment.cores, || cuda::devices(runtime, environment.cuda_visible.as_deref()))
         }
     };
     Ok(Machines::Local(Local {
@@ -114,9 +112,7 @@ pub(super) fn planned_model(
     model: Option<&str>,
     environment: &Environment,
 ) -> Result<ModelFacts, Error> {
-    let unknown = |text: &str| Error::PlanModel {
-        text: text.to_owned(),
-    };
+    let unknown = |text: &str| Error::PlanModel { text: text.to_owned() };
     let found = match (&args.coordinator, model) {
         (Some(_), Some(text)) => model::on_cluster(Some(text.to_owned()))?,
         _ => local_model(&Wanted::parse(&args.workers)?, model, environment)?,
@@ -135,9 +131,7 @@ fn local_model(wanted: &Wanted, named: Option<&str>, environment: &Environment) 
 
 /// Whether no device computes; [`Wanted::parse`] allows no mixture.
 fn is_simulated(devices: &[DeviceSpec]) -> bool {
-    devices
-        .iter()
-        .any(|device| matches!(device, DeviceSpec::Simulated { .. }))
+    devices.iter().any(|device| matches!(device, DeviceSpec::Simulated { .. }))
 }
 
 // === impl Machines ===
@@ -166,30 +160,18 @@ impl Machines {
 impl Wanted {
     /// Reads `auto`, a number of CPU workers, or a list of devices.
     fn parse(text: &str) -> Result<Self, Error> {
-        let refused = |reason: String| Error::Workers {
-            text: text.to_owned(),
-            reason,
-        };
+        let refused = |reason: String| Error::Workers { text: text.to_owned(), reason };
         if text.trim().eq_ignore_ascii_case("auto") {
             return Ok(Self::Auto);
         }
         let too_many = || refused(format!("give 1 to {MAX_WORKERS} workers"));
         if let Ok(count) = text.trim().parse::<usize>() {
             let fits = (1..=MAX_WORKERS).contains(&count);
-            return if fits {
-                Ok(Self::Cpu(count))
-            } else {
-                Err(too_many())
-            };
+            return if fits { Ok(Self::Cpu(count)) } else { Err(too_many()) };
         }
         let devices: Vec<_> = text
             .split(',')
-            .map(|device| {
-                device
-                    .trim()
-                    .parse::<DeviceSpec>()
-                    .map_err(|error| refused(error.to_string()))
-            })
+            .map(|device| device.trim().parse::<DeviceSpec>().map_err(|error| refused(error.to_string())))
             .collect::<Result<_, _>>()?;
         if MAX_WORKERS < devices.len() {
             return Err(too_many());
@@ -256,15 +238,7 @@ mod tests {
         );
         assert_eq!(refusal("0"), "--workers \"0\": give 1 to 256 workers");
         assert_eq!(refusal("1000"), "--workers \"1000\": give 1 to 256 workers");
-        assert!(
-            refusal("gpu:0").starts_with("--workers \"gpu:0\": "),
-            "{}",
-            refusal("gpu:0")
-        );
-        assert!(
-            refusal("cpu:1,,cpu:1").starts_with("--workers"),
-            "{}",
-            refusal("cpu:1,,cpu:1")
-        );
+        assert!(refusal("gpu:0").starts_with("--workers \"gpu:0\": "), "{}", refusal("gpu:0"));
+        assert!(refusal("cpu:1,,cpu:1").starts_with("--workers"), "{}", refusal("cpu:1,,cpu:1"));
     }
 }

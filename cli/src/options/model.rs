@@ -23,21 +23,13 @@ pub(crate) struct Model {
 /// The folder is absent, or is no model folder that we can run.
 pub(super) fn in_folder(folder: &Path) -> Result<Model, Error> {
     let facts = tessera_worker::open_model(folder)?.facts().clone();
-    Ok(Model {
-        reference: ModelRef::Hash(facts.hash),
-        folder: Some(folder.to_owned()),
-        facts: Some(facts),
-    })
+    Ok(Model { reference: ModelRef::Hash(facts.hash), folder: Some(folder.to_owned()), facts: Some(facts) })
 }
 
 /// The model of simulated devices.
 pub(super) fn simulated() -> Model {
     let facts = ModelFacts::simulated();
-    Model {
-        reference: ModelRef::Hash(facts.hash),
-        folder: None,
-        facts: Some(facts),
-    }
+    Model { reference: ModelRef::Hash(facts.hash), folder: None, facts: Some(facts) }
 }
 
 /// A model that a cluster serves: a folder here (the same one is there), a content hash, a name, or the only one.
@@ -50,20 +42,13 @@ pub(super) fn on_cluster(given: Option<String>) -> Result<Model, Error> {
     };
     // What is written like a path is meant as one, and a folder that is absent must not become a name.
     if Path::new(&text).is_dir() || text.contains(std::path::MAIN_SEPARATOR) {
-        return Ok(Model {
-            folder: None,
-            ..in_folder(Path::new(&text))?
-        });
+        return Ok(Model { folder: None, ..in_folder(Path::new(&text))? });
     }
     Ok(named(hash(&text).map_or(ModelRef::Name(text), ModelRef::Hash)))
 }
 
 fn named(reference: ModelRef) -> Model {
-    Model {
-        reference,
-        folder: None,
-        facts: None,
-    }
+    Model { reference, folder: None, facts: None }
 }
 
 /// 64 hexadecimal digits.

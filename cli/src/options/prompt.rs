@@ -23,15 +23,10 @@ pub(super) fn read(args: &PictureArgs, input: impl Read) -> Result<String, Error
 
 fn all_of(input: impl Read) -> Result<String, Error> {
     // One byte more than a job takes: the job's own check then says how much is allowed.
-    let most = u64::try_from(limits::PROMPT)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let most = u64::try_from(limits::PROMPT).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     let failed = |reason: String| Error::PromptInput { reason };
-    input
-        .take(most)
-        .read_to_end(&mut bytes)
-        .map_err(|error| failed(error.to_string()))?;
+    input.take(most).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

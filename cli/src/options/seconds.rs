@@ -16,10 +16,6 @@ pub(crate) fn seconds(flag: &'static str, value: f64) -> Result<Duration, Error>
     if 0.0 < value && value <= MAX {
         Ok(Duration::from_secs_f64(value))
     } else {
-        Err(Error::Seconds {
-            flag,
-            value,
-            max: MAX,
-        })
+        Err(Error::Seconds { flag, value, max: MAX })
     }
 }

@@ -17,9 +17,7 @@ use crate::{
 
 /// The arguments of a `tessera render` on simulated devices, which needs nothing of this machine.
 fn render_args(arguments: &[&str]) -> RenderArgs {
-    let simulated = !arguments
-        .iter()
-        .any(|argument| ["--workers", "--coordinator"].contains(argument));
+    let simulated = !arguments.iter().any(|argument| ["--workers", "--coordinator"].contains(argument));
     let extra: &[&str] = if simulated { &["--workers", "sim:5"] } else { &[] };
     let line = ["tessera", "render"].iter().chain(arguments).chain(extra);
     match Cli::try_parse_from(line).unwrap().command {
@@ -53,10 +51,7 @@ fn job(arguments: &[&str]) -> Draft {
 }
 
 fn simulated_default(prompt: &str) -> Draft {
-    Draft {
-        model: ModelRef::Hash([0; 32]),
-        ..Draft::text_to_image(prompt)
-    }
+    Draft { model: ModelRef::Hash([0; 32]), ..Draft::text_to_image(prompt) }
 }
 
 fn refusal(arguments: &[&str]) -> String {
@@ -82,14 +77,8 @@ fn every_flag_reaches_the_job() {
     arguments.extend(line.split_whitespace());
     let expected = Draft {
         negative_prompt: "dog".to_owned(),
-        base: Some(Size {
-            width: 640,
-            height: 384,
-        }),
-        target: Target::Size(Size {
-            width: 1280,
-            height: 768,
-        }),
+        base: Some(Size { width: 640, height: 384 }),
+        target: Target::Size(Size { width: 1280, height: 768 }),
         steps: 12,
         hires_steps: Some(9),
         cfg_scale: 5.5,
@@ -99,10 +88,7 @@ fn every_flag_reaches_the_job() {
         denoising_strength: 0.55,
         strength_steps: StrengthSteps::Diffusers,
         upscaler: Upscaler::LatentNearestExact,
-        tile: Some(Size {
-            width: 64,
-            height: 48,
-        }),
+        tile: Some(Size { width: 64, height: 48 }),
         overlap: Some(8),
         tile_batch: 4,
         tile_base: true,
@@ -125,22 +111,10 @@ fn a1111s_spellings_are_understood() {
     };
     let karras = (Sampler::DpmPp2M, Schedule::Karras);
     assert_eq!(sampled(&["x", "--sampler", "DPM++ 2M Karras"]), karras);
-    assert_eq!(
-        sampled(&["x", "--sampler", "DPM++ 2M", "--schedule", "Automatic"]),
-        karras
-    );
-    assert_eq!(
-        sampled(&["x", "--sampler", "DPM++ 2M Karras", "--schedule", "karras"]),
-        karras
-    );
-    assert_eq!(
-        sampled(&["x", "--sampler", "Euler a"]),
-        (Sampler::EulerA, Schedule::Normal)
-    );
-    assert_eq!(
-        sampled(&["x", "--sampler", "DPM++ 2M"]),
-        (Sampler::DpmPp2M, Schedule::Normal)
-    );
+    assert_eq!(sampled(&["x", "--sampler", "DPM++ 2M", "--schedule", "Automatic"]), karras);
+    assert_eq!(sampled(&["x", "--sampler", "DPM++ 2M Karras", "--schedule", "karras"]), karras);
+    assert_eq!(sampled(&["x", "--sampler", "Euler a"]), (Sampler::EulerA, Schedule::Normal));
+    assert_eq!(sampled(&["x", "--sampler", "DPM++ 2M"]), (Sampler::DpmPp2M, Schedule::Normal));
     let named = job(&[
         "x",
         "--hires-upscaler",
@@ -156,10 +130,7 @@ fn a1111s_spellings_are_understood() {
     ]);
     assert_eq!(named.upscaler, Upscaler::LatentBicubicAntialiased);
     assert_eq!((named.cfg_scale, named.denoising_strength), (3.0, 0.6));
-    assert_eq!(
-        (named.negative_prompt.as_str(), named.target),
-        ("y", Target::Scale(1.5))
-    );
+    assert_eq!((named.negative_prompt.as_str(), named.target), ("y", Target::Scale(1.5)));
 }
 
 #[test]
@@ -172,16 +143,10 @@ fn strength_follows_the_upscaler() {
 
 #[test]
 fn sides_left_unsaid_follow() {
-    let square = Size {
-        width: 768,
-        height: 768,
-    };
+    let square = Size { width: 768, height: 768 };
     assert_eq!(job(&["x", "--width", "768"]).base, Some(square));
     assert_eq!(job(&["x", "--height", "768"]).base, Some(square));
-    let wide = Size {
-        width: 1024,
-        height: 0,
-    };
+    let wide = Size { width: 1024, height: 0 };
     assert_eq!(job(&["x", "--hires-width", "1024"]).target, Target::Size(wide));
     assert_eq!(job(&["x", "--hires-steps", "0"]).hires_steps, None);
 }
@@ -213,11 +178,7 @@ fn an_unnamed_picture_never_replaces_another() {
     assert_eq!(name(), "tessera-5-2.png");
     fs::write(folder.path().join("tessera-5-2.png"), "another").unwrap();
     assert_eq!(name(), "tessera-5-3.png");
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        2,
-        "something was left behind"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something was left behind");
 }
 
 #[test]
@@ -239,28 +200,13 @@ fn numbers_out_of_bounds_are_refused() {
     let sides = "must be a multiple of 8 from 8 to 16384";
     for (arguments, sentence) in [
         (["--width", "0"], format!("width is 0 px, {sides}: use 8")),
-        (
-            ["--width", "511"],
-            format!("width is 511 px, {sides}: use 504 or 512"),
-        ),
-        (
-            ["--width", "100000"],
-            format!("width is 100000 px, {sides}: use 16384"),
-        ),
-        (
-            ["--denoise", "1.5"],
-            "denoising strength is 1.5, must be 0.01 to 1".to_owned(),
-        ),
+        (["--width", "511"], format!("width is 511 px, {sides}: use 504 or 512")),
+        (["--width", "100000"], format!("width is 100000 px, {sides}: use 16384")),
+        (["--denoise", "1.5"], "denoising strength is 1.5, must be 0.01 to 1".to_owned()),
         (["--steps", "0"], "steps is 0, must be 1 to 1000".to_owned()),
         (["--scale", "0.5"], "scale is 0.5, must be 1 to 16".to_owned()),
-        (
-            ["--tile-batch", "0"],
-            "tile batch is 0, must be 1 to 64".to_owned(),
-        ),
-        (
-            ["--worker-wait", "0"],
-            "--worker-wait is 0 seconds, must be above 0 and at most 86400".to_owned(),
-        ),
+        (["--tile-batch", "0"], "tile batch is 0, must be 1 to 64".to_owned()),
+        (["--worker-wait", "0"], "--worker-wait is 0 seconds, must be above 0 and at most 86400".to_owned()),
         (
             ["--worker-wait", "NaN"],
             "--worker-wait is NaN seconds, must be above 0 and at most 86400".to_owned(),
@@ -303,10 +249,7 @@ fn unknown_names_get_the_nearest_one() {
         ("--strength-steps", "diffuser", "did you mean \"diffusers\"?"),
     ] {
         let sentence = refusal(&["x", flag, name]);
-        assert!(
-            sentence.starts_with("unknown ") && sentence.contains(hint),
-            "{sentence}"
-        );
+        assert!(sentence.starts_with("unknown ") && sentence.contains(hint), "{sentence}");
     }
     assert_eq!(
         refusal(&["x", "--sampler", "DPM++ 2M Karras", "--schedule", "normal"]),
@@ -326,10 +269,7 @@ fn images_that_cannot_be_used_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("in.png");
     let name = path.to_str().unwrap();
-    assert_eq!(
-        refusal(&["x", "-i", name]),
-        format!("cannot read the image {name}: there is no such file")
-    );
+    assert_eq!(refusal(&["x", "-i", name]), format!("cannot read the image {name}: there is no such file"));
     fs::write(&path, "not a picture").unwrap();
     let sentence = refusal(&["x", "-i", name]);
     assert!(
@@ -338,10 +278,7 @@ fn images_that_cannot_be_used_are_refused() {
     );
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert_eq!(
-        refusal(&["x", "-i", name]),
-        format!("cannot read the image {name}: it is a folder")
-    );
+    assert_eq!(refusal(&["x", "-i", name]), format!("cannot read the image {name}: it is a folder"));
     fs::remove_dir(&path).unwrap();
     // A file of nothing but a length: no byte of it is kept on the disk.
     let file = fs::File::create(&path).unwrap();
@@ -363,26 +300,13 @@ fn outputs_that_cannot_be_written_are_refused() {
         format!("cannot write {absent}: its folder does not exist: create it first")
     );
     let jpeg = named("out.jpg");
-    assert_eq!(
-        refusal(&["x", "-o", &jpeg]),
-        format!("--output {jpeg} must end in .png")
-    );
+    assert_eq!(refusal(&["x", "-o", &jpeg]), format!("--output {jpeg} must end in .png"));
     let dump = named("out.bin");
-    assert_eq!(
-        refusal(&["x", "--dump", &dump]),
-        format!("--dump {dump} must end in .safetensors")
-    );
+    assert_eq!(refusal(&["x", "--dump", &dump]), format!("--dump {dump} must end in .safetensors"));
     let inner = named("folder.png");
     fs::create_dir(&inner).unwrap();
-    assert_eq!(
-        refusal(&["x", "-o", &inner]),
-        format!("--output {inner} is a folder: name a file in it")
-    );
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "something was left behind"
-    );
+    assert_eq!(refusal(&["x", "-o", &inner]), format!("--output {inner} is a folder: name a file in it"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
 }
 
 #[cfg(target_os = "linux")]
@@ -402,20 +326,14 @@ fn models_and_libraries_that_are_not_there_are_refused() {
     let folder = TempDir::new().unwrap();
     let model = folder.path().to_str().unwrap();
     let sentence = refusal(&["x", "--workers", "2", "-m", model]);
-    assert_eq!(
-        sentence,
-        format!("{model} is no model folder: it has no model_index.json")
-    );
+    assert_eq!(sentence, format!("{model} is no model folder: it has no model_index.json"));
     assert_eq!(
         refusal(&["x", "-m", model]),
         "simulated devices serve a model of their own: leave -m out, or name real devices with --workers"
     );
     for text in ["https://a:1", "nonsense", "http://a"] {
         let sentence = refusal(&["x", "--coordinator", text]);
-        assert!(
-            sentence.starts_with(&format!("coordinator {text:?}")),
-            "{sentence}"
-        );
+        assert!(sentence.starts_with(&format!("coordinator {text:?}")), "{sentence}");
     }
 }
 
@@ -423,29 +341,17 @@ fn models_and_libraries_that_are_not_there_are_refused() {
 fn a_plan_needs_no_cluster_and_no_library() {
     let folder = TempDir::new().unwrap();
     let line = ["tessera", "plan", "x", "--workers", "sim:5"];
-    let Command::Plan(args) = Cli::try_parse_from(line).unwrap().command else {
-        panic!("not a plan")
-    };
+    let Command::Plan(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not a plan") };
     assert!(plan(*args, &bare(folder.path())).is_ok());
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        0,
-        "a plan wrote something"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a plan wrote something");
 }
 
 #[test]
 fn the_prompt_comes_from_standard_input_when_asked() {
     let args = render_args(&["-"]).job.picture;
-    assert_eq!(
-        prompt::read(&args, "two\nlines\r\n".as_bytes()).unwrap(),
-        "two\nlines"
-    );
+    assert_eq!(prompt::read(&args, "two\nlines\r\n".as_bytes()).unwrap(), "two\nlines");
     let error = prompt::read(&args, [0xff_u8].as_slice()).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "cannot read the prompt from standard input: it is not UTF-8 text"
-    );
+    assert_eq!(error, "cannot read the prompt from standard input: it is not UTF-8 text");
     let endless = std::io::repeat(b'x');
     let text = prompt::read(&args, endless).unwrap();
     assert_eq!(text.len(), limits::PROMPT + 1, "the job's own check refuses this");

@@ -48,12 +48,7 @@ fn speed(status: &JobStatus, calls: &str) -> String {
     let tenths = rate(status.stage_done);
     let ahead = status.stage_total.saturating_sub(status.stage_done);
     let left = ahead.saturating_mul(status.stage_ms) / status.stage_done;
-    format!(
-        ", {}.{} {calls}/s, {} left",
-        tenths / 10,
-        tenths % 10,
-        clock(left)
-    )
+    format!(", {}.{} {calls}/s, {} left", tenths / 10, tenths % 10, clock(left))
 }
 
 /// What a stage's tasks are to people and to devices; `None` where there is nothing to count.
@@ -71,11 +66,7 @@ const fn counted(status: &JobStatus) -> Option<(&'static str, &'static str)> {
 fn clock(ms: u64) -> String {
     let seconds = ms.div_ceil(1000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours == 0 {
-        format!("{minutes}:{seconds:02}")
-    } else {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    }
+    if hours == 0 { format!("{minutes}:{seconds:02}") } else { format!("{hours}:{minutes:02}:{seconds:02}") }
 }
 
 #[cfg(test)]
@@ -113,10 +104,7 @@ pub(super) mod tests {
             now(&status(Stage::Base, 1, 20, 400_000)),
             "base: 1/20 model calls, 0.0 model calls/s, 2:06:40 left"
         );
-        assert_eq!(
-            now(&status(Stage::Decode, 9, 9, 4_500)),
-            "decode: 9/9 tiles, 2.0 tiles/s, 0:00 left"
-        );
+        assert_eq!(now(&status(Stage::Decode, 9, 9, 4_500)), "decode: 9/9 tiles, 2.0 tiles/s, 0:00 left");
     }
 
     #[test]

@@ -15,25 +15,22 @@ const PACE: Duration = Duration::from_secs(2);
 pub(crate) struct Lines {
     last: Option<JobStatus>,
     printed: Option<Instant>,
+    line: String,
 }
 
 // === impl Lines ===
 
 impl Lines {
     /// The lines to print for a state that came at `now`: one for a stage that ended, and one for the present state when
-    /// the last is old enough.
+    /// the last is old enough and said something else.
     pub(super) fn next(&mut self, status: &JobStatus, now: Instant) -> Vec<String> {
-        let mut lines: Vec<_> = self
-            .last
-            .iter()
-            .filter_map(|last| stage_end(last, status))
-            .collect();
-        let due = self
-            .printed
-            .is_none_or(|printed| PACE <= now.duration_since(printed));
+        let mut lines: Vec<_> = self.last.iter().filter_map(|last| stage_end(last, status)).collect();
+        let due = self.printed.is_none_or(|printed| PACE <= now.duration_since(printed));
         // The end of a job is told by its result or its error.
-        if due && !status.state.is_final() {
-            lines.push(line::now(status));
+        let line = line::now(status);
+        if due && !status.state.is_final() && line != self.line {
+            lines.push(line.clone());
+            self.line = line;
         }
         if !lines.is_empty() {
             self.printed = Some(now);
@@ -53,11 +50,8 @@ pub(super) fn stage_end(last: &JobStatus, next: &JobStatus) -> Option<String> {
     }
     // The stage ended where the next one began, which is known more exactly than when we heard of it.
     let began = last.age_ms.saturating_sub(last.stage_ms);
-    let ended = if next.stage == last.stage {
-        next.age_ms
-    } else {
-        next.age_ms.saturating_sub(next.stage_ms)
-    };
+    let ended =
+        if next.stage == last.stage { next.age_ms } else { next.age_ms.saturating_sub(next.stage_ms) };
     Some(line::ended(last, ended.saturating_sub(began)))
 }
 
@@ -75,9 +69,7 @@ mod tests {
         let printed: usize = (0..100_u64)
             .map(|tick| {
                 let state = status(Stage::Hires, tick, 200, tick * 100);
-                lines
-                    .next(&state, start + Duration::from_millis(tick * 100))
-                    .len()
+                lines.next(&state, start + Duration::from_millis(tick * 100)).len()
             })
             .sum();
         // 0, 2, 4, 6 and 8 s.
@@ -95,6 +87,16 @@ mod tests {
         let mut done = status(Stage::Hires, 180, 180, 9_000);
         (done.state, done.age_ms) = (JobState::Done, 12_600);
         assert_eq!(lines.next(&done, start), ["hires: 180 tiles in 9.5 s"]);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let mut lines = Lines::default();
+        let start = Instant::now();
+        let mut waiting = status(Stage::Embed, 0, 0, 0);
+        waiting.state = JobState::Waiting;
+        assert_eq!(lines.next(&waiting, start), ["waiting for a worker"]);
+        assert!(lines.next(&waiting, start + 2 * PACE).is_empty());
     }
 
     #[test]

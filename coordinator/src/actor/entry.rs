@@ -32,19 +32,10 @@ pub(super) struct Entry {
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
-    Waiting {
-        spec: Box<JobSpec>,
-        image: Option<Picture>,
-    },
-    Running {
-        job: Box<Job>,
-    },
-    Storing {
-        has_dump: bool,
-    },
-    Ended {
-        has_dump: bool,
-    },
+    Waiting { spec: Box<JobSpec>, image: Option<Picture> },
+    Running { job: Box<Job> },
+    Storing { has_dump: bool },
+    Ended { has_dump: bool },
 }
 
 // === impl Entry ===
@@ -117,10 +108,7 @@ impl Entry {
         if progress.is_some_and(|progress| progress.stage != stage) {
             self.stage_since = now;
         }
-        let (age, in_stage) = (
-            self.ledger.age(now),
-            now.saturating_duration_since(self.stage_since),
-        );
+        let (age, in_stage) = (self.ledger.age(now), now.saturating_duration_since(self.stage_since));
         self.status.send_modify(|status| {
             if let Some(progress) = progress {
                 status.stage = progress.stage;
@@ -183,18 +171,12 @@ pub(super) fn serves(wanted: &ModelRef, facts: &ModelFacts) -> bool {
 
 /// A failure that the user can mend.
 pub(super) fn request(message: impl Into<String>) -> JobFailure {
-    JobFailure {
-        class: FailureClass::Request,
-        message: message.into(),
-    }
+    JobFailure { class: FailureClass::Request, message: message.into() }
 }
 
 /// A failure that the operator can mend.
 pub(super) fn cluster(message: impl Into<String>) -> JobFailure {
-    JobFailure {
-        class: FailureClass::Cluster,
-        message: message.into(),
-    }
+    JobFailure { class: FailureClass::Cluster, message: message.into() }
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

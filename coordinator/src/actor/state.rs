@@ -70,11 +70,7 @@ impl State {
             Command::Submit { spec, image, reply } => drop(reply.send(self.submit(spec, image, now))),
             Command::Cancel { job, reply } => drop(reply.send(self.cancel(job, now))),
             Command::Watch { job, reply } => {
-                let watched = self
-                    .jobs
-                    .get(&job)
-                    .map(Entry::subscribe)
-                    .ok_or(Error::UnknownJob { job });
+                let watched = self.jobs.get(&job).map(Entry::subscribe).ok_or(Error::UnknownJob { job });
                 drop(reply.send(watched));
             }
             Command::List { reply } => drop(reply.send(self.list())),
@@ -107,17 +103,12 @@ impl State {
         models.sort_by_key(|facts| facts.hash);
         models.dedup_by_key(|facts| facts.hash);
         if 1 < models.len() {
-            return Err(Error::WhichModel {
-                names: models.iter().map(|facts| facts.name.clone()).collect(),
-            });
+            return Err(Error::WhichModel { names: models.iter().map(|facts| facts.name.clone()).collect() });
         }
-        let plan = models
-            .first()
-            .map(|facts| Plan::new(&spec, facts, image.as_ref().map(size)))
-            .transpose()?;
+        let plan =
+            models.first().map(|facts| Plan::new(&spec, facts, image.as_ref().map(size))).transpose()?;
         tracing::info!(job = %id, planned = plan.is_some(), "job submitted");
-        self.jobs
-            .insert(id, Entry::new(id, self.next_order, (spec, image), now));
+        self.jobs.insert(id, Entry::new(id, self.next_order, (spec, image), now));
         if let Some(plan) = plan {
             self.begin(id, plan, now);
         }
@@ -144,12 +135,7 @@ impl State {
             name: worker.name().to_owned(),
             device: worker.device().to_owned(),
             model_name: worker.model().name.clone(),
-            model_hash: worker
-                .model()
-                .hash
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            model_hash: worker.model().hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             tasks_in_hand: u32::try_from(worker.in_hand()).unwrap_or(u32::MAX),
             tasks_done: worker.tasks_done(),
             last_seen_ms: millis(now.saturating_duration_since(worker.last_seen())),
@@ -159,12 +145,7 @@ impl State {
 
     fn fetch(&self, job: JobId, artifact: Artifact) -> Result<PathBuf, Error> {
         let entry = self.jobs.get(&job).ok_or(Error::UnknownJob { job })?;
-        let missing = |what: &str| {
-            Err(Error::NoArtifact {
-                job,
-                what: what.to_owned(),
-            })
-        };
+        let missing = |what: &str| Err(Error::NoArtifact { job, what: what.to_owned() });
         match (&entry.phase, artifact) {
             (Phase::Ended { .. }, _) if entry.status().state != JobState::Done => {
                 missing("files: it did not finish")
@@ -184,19 +165,12 @@ impl State {
         );
         let facts = hello.model.clone();
         let worker = self.fleet.enlist(hello, now);
-        let welcome = ToWorker::Welcome {
-            worker,
-            heartbeat: self.options.heartbeat,
-        };
+        let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
         self.streams.insert(worker, stream);
         self.tell(worker, welcome);
         let waits = |entry: &Entry| matches!(&entry.phase, Phase::Waiting { spec, .. } if serves(&spec.model, &facts));
-        let waiting: Vec<JobId> = self
-            .jobs
-            .iter()
-            .filter(|(_, entry)| waits(entry))
-            .map(|(&id, _)| id)
-            .collect();
+        let waiting: Vec<JobId> =
+            self.jobs.iter().filter(|(_, entry)| waits(entry)).map(|(&id, _)| id).collect();
         for id in waiting {
             let Some(Phase::Waiting { spec, image }) = self.jobs.get(&id).map(|entry| &entry.phase) else {
                 continue;
@@ -253,22 +227,11 @@ impl State {
                     busy,
                     bytes,
                 });
-                self.apply(
-                    id,
-                    Event::Done {
-                        task: number,
-                        tensors,
-                    },
-                    now,
-                );
+                self.apply(id, Event::Done { task: number, tensors }, now);
             }
             Err(failure) => {
                 let what = job.describe(number);
-                let who = self
-                    .fleet
-                    .worker(worker)
-                    .map_or("a worker", |worker| worker.name())
-                    .to_owned();
+                let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
                 tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
                 let retried =
                     failure.kind != FailureKind::Unsupported && self.fleet.retry(Lease::clone(&lease));
@@ -315,24 +278,14 @@ impl State {
     }
 
     fn tick(&mut self, now: Instant) {
-        let Options {
-            silence,
-            task_timeout,
-            worker_wait,
-            ..
-        } = self.options;
+        let Options { silence, task_timeout, worker_wait, .. } = self.options;
         for worker in self.fleet.overdue(now, silence, task_timeout) {
             self.dismiss(worker, "was silent or stuck for too long", now);
         }
         let late = |entry: &Entry| {
             matches!(entry.phase, Phase::Waiting { .. }) && worker_wait < entry.ledger.age(now)
         };
-        let late: Vec<JobId> = self
-            .jobs
-            .iter()
-            .filter(|(_, entry)| late(entry))
-            .map(|(&id, _)| id)
-            .collect();
+        let late: Vec<JobId> = self.jobs.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
         for id in late {
             let seconds = worker_wait.as_secs();
             let message = format!(
@@ -382,24 +335,11 @@ impl State {
         let (Some(model), order) = (entry.model(), entry.order) else {
             return;
         };
-        for Request {
-            task,
-            call,
-            rank,
-            tensors,
-        } in requests
-        {
+        for Request { task, call, rank, tensors } in requests {
             self.fleet.enqueue(Need {
-                task: TaskName {
-                    job: id,
-                    number: task,
-                },
+                task: TaskName { job: id, number: task },
                 model,
-                priority: Priority {
-                    job: order,
-                    call,
-                    rank,
-                },
+                priority: Priority { job: order, call, rank },
                 tensors,
                 failures: 0,
                 losses: 0,
@@ -419,17 +359,13 @@ impl State {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
-        entry.phase = Phase::Storing {
-            has_dump: output.dump.is_some(),
-        };
+        entry.phase = Phase::Storing { has_dump: output.dump.is_some() };
         let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
         self.runtime.spawn_blocking(move || {
             let write = || -> std::io::Result<()> {
                 artifacts.put(id, Artifact::Picture, &output.png)?;
                 artifacts.put(id, Artifact::Report, &report?)?;
-                output
-                    .dump
-                    .map_or(Ok(()), |dump| artifacts.put(id, Artifact::Dump, &dump))
+                output.dump.map_or(Ok(()), |dump| artifacts.put(id, Artifact::Dump, &dump))
             };
             let result = write().map_err(|error| format!("the finished files cannot be written: {error}"));
             if let Some(commands) = commands.upgrade() {
@@ -475,11 +411,8 @@ impl State {
         };
         let digests: Vec<_> = job.tensors().collect();
         // Equal prompts have equal tensors: another job may still need one.
-        let others = self
-            .jobs
-            .iter_mut()
-            .filter(|(other, _)| **other != id)
-            .filter_map(|(_, entry)| entry.job());
+        let others =
+            self.jobs.iter_mut().filter(|(other, _)| **other != id).filter_map(|(_, entry)| entry.job());
         let needed: Vec<_> = others.flat_map(|job| job.tensors().collect::<Vec<_>>()).collect();
         for digest in digests.into_iter().filter(|digest| !needed.contains(digest)) {
             for worker in self.fleet.forget(digest) {
@@ -491,9 +424,7 @@ impl State {
     /// Gives waiting tasks to free workers.
     fn hand_out(&mut self, now: Instant) {
         for order in self.fleet.assign(now) {
-            let Order {
-                worker, lease, task, ..
-            } = order;
+            let Order { worker, lease, task, .. } = order;
             let Some(work) = self.work(&order, now) else {
                 continue;
             };
@@ -504,17 +435,10 @@ impl State {
 
     /// Makes an order's work, after sending the tensors that it names.
     fn work(&mut self, order: &Order, now: Instant) -> Option<Work> {
-        let Order {
-            worker,
-            lease,
-            task,
-            send,
-        } = order;
+        let Order { worker, lease, task, send } = order;
         let job = self.jobs.get_mut(&task.job)?.job()?;
-        let tensors: Vec<_> = send
-            .iter()
-            .filter_map(|&digest| Some((digest, Arc::clone(job.tensor(digest)?))))
-            .collect();
+        let tensors: Vec<_> =
+            send.iter().filter_map(|&digest| Some((digest, Arc::clone(job.tensor(digest)?)))).collect();
         let (stage, work) = (job.progress().stage, job.work(task.number));
         let work = match work {
             Ok(Some(work)) => work,
@@ -525,20 +449,10 @@ impl State {
                 return None;
             }
         };
-        let bytes = byte_len(&work)
-            + tensors
-                .iter()
-                .map(|(_, tensor)| tensor.byte_len() as u64)
-                .sum::<u64>();
+        let bytes = byte_len(&work) + tensors.iter().map(|(_, tensor)| tensor.byte_len() as u64).sum::<u64>();
         self.account(task.job, (stage, *worker, bytes), now);
         for (digest, tensor) in tensors {
-            self.tell(
-                *worker,
-                ToWorker::Keep {
-                    digest,
-                    tensor: (*tensor).clone(),
-                },
-            );
+            self.tell(*worker, ToWorker::Keep { digest, tensor: (*tensor).clone() });
         }
         Some(work)
     }
@@ -554,11 +468,7 @@ impl State {
         };
         let model = entry.model();
         // Every worker that could help counts, also one that gets nothing to do.
-        for (id, worker) in self
-            .fleet
-            .workers()
-            .filter(|(_, worker)| Some(worker.model().hash) == model)
-        {
+        for (id, worker) in self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model) {
             entry.ledger.introduce(id, worker.name(), worker.device());
         }
         entry.ledger.task_sent(stage, worker, bytes, now);
@@ -583,11 +493,7 @@ impl State {
             return;
         };
         let model = entry.model();
-        let serving = self
-            .fleet
-            .workers()
-            .filter(|(_, worker)| Some(worker.model().hash) == model)
-            .count();
+        let serving = self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model).count();
         entry.refresh(u32::try_from(serving).unwrap_or(u32::MAX), now);
     }
 
@@ -620,10 +526,7 @@ impl State {
 }
 
 fn size(picture: &Picture) -> Size {
-    Size {
-        width: picture.width(),
-        height: picture.height(),
-    }
+    Size { width: picture.width(), height: picture.height() }
 }
 
 /// Bytes of a work's tensors and texts.

@@ -74,11 +74,7 @@ impl<'a> Blend<'a> {
     /// A blender for tensors of `channels` planes.
     #[must_use]
     pub const fn new(tiling: &'a Tiling, channels: usize) -> Self {
-        Self {
-            tiling,
-            channels,
-            sum: Vec::new(),
-        }
+        Self { tiling, channels, sum: Vec::new() }
     }
 
     /// Blends a cell and hands each row to `each`, plane by plane from the top: one value per column of the cell.
@@ -102,23 +98,14 @@ impl<'a> Blend<'a> {
         self.sum.resize(width, 0.0);
         for channel in 0..self.channels {
             for (y, canvas_y) in (rect.y0()..rect.y1()).enumerate() {
-                let row = Row {
-                    channel,
-                    y: canvas_y,
-                    x0: rect.x0(),
-                };
+                let row = Row { channel, y: canvas_y, x0: rect.x0() };
                 let start = channel * plane + y * stride;
                 if let [only] = parts.as_slice() {
                     each(row, &only.data[start..][..width]);
                 } else {
                     self.sum.fill(0.0);
                     for part in &parts {
-                        add(
-                            &mut self.sum,
-                            part.rows[y],
-                            part.columns,
-                            &part.data[start..][..width],
-                        );
+                        add(&mut self.sum, part.rows[y], part.columns, &part.data[start..][..width]);
                     }
                     each(row, &self.sum);
                 }
@@ -136,17 +123,11 @@ impl<'a> Blend<'a> {
         let (width, height) = (rect.width() as usize, rect.height() as usize);
         let expected = self.channels * height * width;
         if out.len() != expected {
-            return Err(Error::OutputLength {
-                cell,
-                expected,
-                actual: out.len(),
-            });
+            return Err(Error::OutputLength { cell, expected, actual: out.len() });
         }
         let mut rows = out.chunks_exact_mut(width);
         self.rows(cell, tiles, |_, values| {
-            rows.next()
-                .expect("the buffer has a row for each blended one")
-                .copy_from_slice(values);
+            rows.next().expect("the buffer has a row for each blended one").copy_from_slice(values);
         })
     }
 
@@ -158,33 +139,18 @@ impl<'a> Blend<'a> {
         let (grid, cells, weights) = (self.tiling.grid(), self.tiling.cells(), self.tiling.weights());
         let expected = cells.tile_count(cell);
         if tiles.len() != expected {
-            return Err(Error::TileCount {
-                cell,
-                expected,
-                actual: tiles.len(),
-            });
+            return Err(Error::TileCount { cell, expected, actual: tiles.len() });
         }
         let expected = self.tiling.tile_len(self.channels);
         let (rect, stride) = (cells.rect(cell), grid.padded().0 as usize);
         let part = |(tile, data): (TileIndex, &&'t [f32])| {
             if data.len() != expected {
-                return Err(Error::TileLength {
-                    tile,
-                    expected,
-                    actual: data.len(),
-                });
+                return Err(Error::TileLength { tile, expected, actual: data.len() });
             }
             let place = grid.tile(tile);
-            let (x, y) = (
-                (rect.x0() - place.x0()) as usize,
-                (rect.y0() - place.y0()) as usize,
-            );
+            let (x, y) = ((rect.x0() - place.x0()) as usize, (rect.y0() - place.y0()) as usize);
             let columns = &weights.columns(tile)[x..][..rect.width() as usize];
-            Ok(Part {
-                data: &data[y * stride + x..],
-                columns,
-                rows: &weights.rows(tile)[y..],
-            })
+            Ok(Part { data: &data[y * stride + x..], columns, rows: &weights.rows(tile)[y..] })
         };
         cells.tiles(cell).zip(tiles).map(part).collect()
     }

@@ -49,10 +49,7 @@ impl Cells {
     /// The cells of a grid.
     #[must_use]
     pub fn new(grid: &Grid) -> Self {
-        Self {
-            x: Cuts::new(grid.x()),
-            y: Cuts::new(grid.y()),
-        }
+        Self { x: Cuts::new(grid.x()), y: Cuts::new(grid.y()) }
     }
 
     /// How many cells there are.
@@ -93,12 +90,7 @@ impl Cells {
     pub fn cells(&self, tile: TileIndex) -> impl Iterator<Item = CellIndex> + use<> {
         let (row, column) = self.tile_place(tile);
         let columns = self.x.tiles.len();
-        product(
-            self.y.intervals[row].clone(),
-            self.x.intervals[column].clone(),
-            columns,
-        )
-        .map(CellIndex)
+        product(self.y.intervals[row].clone(), self.x.intervals[column].clone(), columns).map(CellIndex)
     }
 
     /// The other tiles that share a cell with `tile`, in tile order.
@@ -143,11 +135,7 @@ impl Cuts {
             index(edges.partition_point(|&edge| edge < start))
                 ..index(edges.partition_point(|&edge| edge < end))
         });
-        Self {
-            tiles: tiles.collect(),
-            intervals: intervals.collect(),
-            edges,
-        }
+        Self { tiles: tiles.collect(), intervals: intervals.collect(), edges }
     }
 
     /// The tiles of the axis that share an interval with `tile`, itself among them.

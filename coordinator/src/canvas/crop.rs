@@ -50,11 +50,7 @@ pub fn crop(canvas: Planes<'_>, rect: Rect, padded: (u32, u32), out: &mut [f32])
     let (x0, y0, w, h) = place(rect, width, height)?;
     let (padded_w, padded_h) = (padded.0 as usize, padded.1 as usize);
     if padded_w < w || padded_h < h {
-        return Err(Error::Small {
-            rect,
-            width: padded_w,
-            height: padded_h,
-        });
+        return Err(Error::Small { rect, width: padded_w, height: padded_h });
     }
     check_length(channels * padded_h * padded_w, out.len())?;
     for (channel, plane) in out.chunks_exact_mut(padded_h * padded_w).enumerate() {
@@ -79,11 +75,7 @@ pub fn paste(tile: Planes<'_>, rect: Rect, canvas: &mut [f32], shape: [usize; 3]
     let (x0, y0, w, h) = place(rect, width, height)?;
     let [tile_channels, tile_h, tile_w] = tile.shape();
     if tile_w < w || tile_h < h {
-        return Err(Error::Small {
-            rect,
-            width: tile_w,
-            height: tile_h,
-        });
+        return Err(Error::Small { rect, width: tile_w, height: tile_h });
     }
     check_length(channels * height * width, canvas.len())?;
     check_length(channels * tile_h * tile_w, tile_channels * tile_h * tile_w)?;
@@ -100,12 +92,7 @@ fn place(rect: Rect, width: usize, height: usize) -> Result<(usize, usize, usize
     if width < rect.x1() as usize || height < rect.y1() as usize {
         return Err(Error::Outside { rect, width, height });
     }
-    Ok((
-        rect.x0() as usize,
-        rect.y0() as usize,
-        rect.width() as usize,
-        rect.height() as usize,
-    ))
+    Ok((rect.x0() as usize, rect.y0() as usize, rect.width() as usize, rect.height() as usize))
 }
 
 /// Where pixel `at` of a line padded from `length` to `padded` comes from.
@@ -120,11 +107,7 @@ const fn mirrored(at: usize, length: usize, padded: usize) -> usize {
 }
 
 fn check_length(expected: usize, actual: usize) -> Result<(), Error> {
-    if expected == actual {
-        Ok(())
-    } else {
-        Err(Error::Length { expected, actual })
-    }
+    if expected == actual { Ok(()) } else { Err(Error::Length { expected, actual }) }
 }
 
 #[cfg(test)]
@@ -143,21 +126,11 @@ mod tests {
         let mut tile = vec![f32::NAN; 2 * 4 * 6];
         crop(canvas, rect, (6, 4), &mut tile).unwrap();
         let mut target = vec![-1.0; data.len()];
-        paste(
-            Planes::new([2, 4, 6], &tile).unwrap(),
-            rect,
-            &mut target,
-            [2, 5, 7],
-        )
-        .unwrap();
+        paste(Planes::new([2, 4, 6], &tile).unwrap(), rect, &mut target, [2, 5, 7]).unwrap();
         for (index, (&after, &before)) in target.iter().zip(&data).enumerate() {
             let (x, y) = (index % 7, index / 7 % 5);
             let inside = (2..6).contains(&x) && (1..4).contains(&y);
-            assert_eq!(
-                after.to_bits(),
-                if inside { before } else { -1.0 }.to_bits(),
-                "at {x}, {y}"
-            );
+            assert_eq!(after.to_bits(), if inside { before } else { -1.0 }.to_bits(), "at {x}, {y}");
         }
     }
 
@@ -168,12 +141,7 @@ mod tests {
         let mut out = [0.0; 15];
         let whole = Rect::new(0, 0, 3, 2).unwrap();
         crop(Planes::new([1, 2, 3], &data).unwrap(), whole, (5, 3), &mut out).unwrap();
-        assert_eq!(
-            out,
-            [
-                0.0, 1.0, 2.0, 1.0, 0.0, 3.0, 4.0, 5.0, 4.0, 3.0, 0.0, 1.0, 2.0, 1.0, 0.0
-            ]
-        );
+        assert_eq!(out, [0.0, 1.0, 2.0, 1.0, 0.0, 3.0, 4.0, 5.0, 4.0, 3.0, 0.0, 1.0, 2.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -110,12 +110,7 @@ impl Axis {
     /// # Errors
     /// A length is 0, the overlap is not below the tile, or there would be more than [`MAX_TILES`] tiles.
     pub fn new(kind: TileGrid, request: AxisRequest) -> Result<Self, Error> {
-        let AxisRequest {
-            length,
-            tile: asked,
-            overlap,
-            multiple,
-        } = request;
+        let AxisRequest { length, tile: asked, overlap, multiple } = request;
         for (what, value) in [("canvas", length), ("tile", asked), ("multiple", multiple)] {
             if value == 0 {
                 return Err(Error::Zero { what });
@@ -124,42 +119,20 @@ impl Axis {
         if asked <= overlap {
             return Err(Error::Overlap { overlap, tile: asked });
         }
-        let tile = if length <= asked {
-            length
-        } else {
-            (asked / multiple * multiple).max(multiple)
-        };
+        let tile = if length <= asked { length } else { (asked / multiple * multiple).max(multiple) };
         if length <= tile {
             let padded = length.div_ceil(multiple).checked_mul(multiple);
-            let padded = padded.ok_or(Error::TooLarge {
-                length,
-                factor: multiple,
-            })?;
-            return Ok(Self {
-                length,
-                tile: length,
-                padded,
-                starts: vec![0],
-            });
+            let padded = padded.ok_or(Error::TooLarge { length, factor: multiple })?;
+            return Ok(Self { length, tile: length, padded, starts: vec![0] });
         }
         if tile <= overlap {
-            return Err(Error::OverlapOfRounded {
-                overlap,
-                tile,
-                asked,
-                multiple,
-            });
+            return Err(Error::OverlapOfRounded { overlap, tile, asked, multiple });
         }
         let starts = match kind {
             TileGrid::Spread => spread(length, tile, overlap)?,
             TileGrid::Stride => strides(length, tile, tile - overlap)?,
         };
-        Ok(Self {
-            length,
-            tile,
-            padded: tile,
-            starts,
-        })
+        Ok(Self { length, tile, padded: tile, starts })
     }
 
     /// Length of the canvas along this axis.
@@ -225,11 +198,7 @@ impl Grid {
             Rect::new(x0, y0, x0 + x.tile, y0 + y.tile)
                 .expect("tiles are at least 1 px long and end on the canvas")
         });
-        Ok(Self {
-            tiles: tiles.collect(),
-            x,
-            y,
-        })
+        Ok(Self { tiles: tiles.collect(), x, y })
     }
 
     /// The axis of columns.
@@ -303,12 +272,7 @@ impl Grid {
         if factor == 0 {
             return Err(Error::Zero { what: "scale" });
         }
-        let scaled = |axis: &Axis| {
-            axis.scaled(factor).ok_or(Error::TooLarge {
-                length: axis.length,
-                factor,
-            })
-        };
+        let scaled = |axis: &Axis| axis.scaled(factor).ok_or(Error::TooLarge { length: axis.length, factor });
         Self::new(scaled(&self.x)?, scaled(&self.y)?)
     }
 }

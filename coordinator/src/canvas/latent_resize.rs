@@ -60,14 +60,8 @@ struct Kernel {
 }
 
 /// The triangle of linear interpolation.
-const TRIANGLE: Kernel = Kernel {
-    radius: 1.0,
-    weight: |distance| (1.0 - distance.abs()).max(0.0),
-};
-const CUBIC: Kernel = Kernel {
-    radius: 2.0,
-    weight: |distance| cubic(distance, -0.5),
-};
+const TRIANGLE: Kernel = Kernel { radius: 1.0, weight: |distance| (1.0 - distance.abs()).max(0.0) };
+const CUBIC: Kernel = Kernel { radius: 2.0, weight: |distance| cubic(distance, -0.5) };
 
 // === impl LatentFilter ===
 
@@ -98,35 +92,19 @@ pub fn latent_resize(
     height: usize,
 ) -> Result<Vec<f32>, Error> {
     let [channels, from_height, from_width] = source.shape();
-    let refused = Error::Size {
-        from: (from_width, from_height),
-        width,
-        height,
-    };
-    let values = |rows: usize| {
-        channels
-            .checked_mul(rows)?
-            .checked_mul(width)
-            .filter(|&n| 0 < n && n <= MAX_VALUES)
-    };
+    let refused = Error::Size { from: (from_width, from_height), width, height };
+    let values =
+        |rows: usize| channels.checked_mul(rows)?.checked_mul(width).filter(|&n| 0 < n && n <= MAX_VALUES);
     let (between, count) = values(from_height).zip(values(height)).ok_or(refused)?;
 
-    let (columns, rows) = (
-        Taps::new(filter, from_width, width),
-        Taps::new(filter, from_height, height),
-    );
+    let (columns, rows) = (Taps::new(filter, from_width, width), Taps::new(filter, from_height, height));
     let mut wide = vec![0.0; between];
-    for (line, row) in source
-        .data()
-        .chunks_exact(from_width)
-        .zip(wide.chunks_exact_mut(width))
-    {
+    for (line, row) in source.data().chunks_exact(from_width).zip(wide.chunks_exact_mut(width)) {
         columns.apply_to_line(line, row);
     }
     let mut resized = vec![0.0; count];
-    for (plane, target) in wide
-        .chunks_exact(from_height * width)
-        .zip(resized.chunks_exact_mut(height * width))
+    for (plane, target) in
+        wide.chunks_exact(from_height * width).zip(resized.chunks_exact_mut(height * width))
     {
         rows.apply_to_rows(plane, target, width);
     }
@@ -137,10 +115,7 @@ pub fn latent_resize(
 
 impl Taps {
     fn new(filter: LatentFilter, from: usize, to: usize) -> Self {
-        let mut taps = Self {
-            spans: Vec::with_capacity(to),
-            weights: Vec::new(),
-        };
+        let mut taps = Self { spans: Vec::with_capacity(to), weights: Vec::new() };
         let scale = to_f32(from) / to_f32(to);
         for i in 0..to {
             let middle = scale * (to_f32(i) + 0.5);
@@ -190,27 +165,19 @@ impl Taps {
         let begin = self.weights.len();
         self.weights.extend((low..high).map(weight));
         let total: f32 = self.weights[begin..].iter().sum();
-        self.weights[begin..]
-            .iter_mut()
-            .for_each(|weight| *weight /= total);
+        self.weights[begin..].iter_mut().for_each(|weight| *weight /= total);
         self.spans.push((low, begin, high - low));
     }
 
     /// Output pixels with their first source pixel and weights.
     fn spans(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        self.spans
-            .iter()
-            .map(|&(low, begin, count)| (low, &self.weights[begin..][..count]))
+        self.spans.iter().map(|&(low, begin, count)| (low, &self.weights[begin..][..count]))
     }
 
     /// Resizes one line.
     fn apply_to_line(&self, line: &[f32], out: &mut [f32]) {
         for (value, (low, weights)) in out.iter_mut().zip(self.spans()) {
-            *value = weights
-                .iter()
-                .zip(&line[low..])
-                .map(|(weight, value)| weight * value)
-                .sum();
+            *value = weights.iter().zip(&line[low..]).map(|(weight, value)| weight * value).sum();
         }
     }
 

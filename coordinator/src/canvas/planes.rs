@@ -37,14 +37,9 @@ impl<'a> Planes<'a> {
         if shape.contains(&0) {
             return Err(Error::Empty { shape });
         }
-        let length = shape
-            .iter()
-            .try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+        let length = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
         if length != Some(data.len()) {
-            return Err(Error::Length {
-                shape,
-                actual: data.len(),
-            });
+            return Err(Error::Length { shape, actual: data.len() });
         }
         Ok(Self { shape, data })
     }
@@ -84,17 +79,8 @@ mod tests {
     fn shape_and_length_must_agree() {
         let data = [0.0; 12];
         assert!(Planes::new([2, 2, 3], &data).is_ok());
-        assert_eq!(
-            Planes::new([2, 0, 3], &data),
-            Err(Error::Empty { shape: [2, 0, 3] })
-        );
-        assert_eq!(
-            Planes::new([2, 2, 2], &data),
-            Err(Error::Length {
-                shape: [2, 2, 2],
-                actual: 12
-            })
-        );
+        assert_eq!(Planes::new([2, 0, 3], &data), Err(Error::Empty { shape: [2, 0, 3] }));
+        assert_eq!(Planes::new([2, 2, 2], &data), Err(Error::Length { shape: [2, 2, 2], actual: 12 }));
         assert!(Planes::new([usize::MAX, 2, 2], &data).is_err());
     }
 

@@ -20,11 +20,7 @@ impl Tiling {
     /// Cells and weights of a grid.
     #[must_use]
     pub fn new(grid: Grid, kind: WeightKind) -> Self {
-        Self {
-            cells: Cells::new(&grid),
-            weights: Weights::new(&grid, kind),
-            grid,
-        }
+        Self { cells: Cells::new(&grid), weights: Weights::new(&grid, kind), grid }
     }
 
     /// The same tiles on a canvas `factor` times as fine, weighed on that canvas: tiles of latents in, image out.

@@ -93,31 +93,18 @@ impl Table {
     /// rounding to f32 remains and the Gaussian's far ends (4e-6 of its middle) keep all their digits.
     fn new(axis: &Axis, kind: WeightKind) -> Self {
         let tile = axis.tile() as usize;
-        let raw: Vec<f64> = (0..axis.starts().len())
-            .flat_map(|index| raw(axis, kind, index))
-            .collect();
+        let raw: Vec<f64> = (0..axis.starts().len()).flat_map(|index| raw(axis, kind, index)).collect();
         let mut sums = vec![0.0; axis.length() as usize];
         for (&start, weights) in axis.starts().iter().zip(raw.chunks_exact(tile)) {
             for (sum, weight) in sums[start as usize..].iter_mut().zip(weights) {
                 *sum += weight;
             }
         }
-        let normalised = axis
-            .starts()
-            .iter()
-            .zip(raw.chunks_exact(tile))
-            .flat_map(|(&start, weights)| {
-                let sums = &sums[start as usize..];
-                weights
-                    .iter()
-                    .zip(sums)
-                    .map(|(weight, sum)| to_f32(weight / sum))
-                    .collect::<Vec<_>>()
-            });
-        Self {
-            tile,
-            values: normalised.collect(),
-        }
+        let normalised = axis.starts().iter().zip(raw.chunks_exact(tile)).flat_map(|(&start, weights)| {
+            let sums = &sums[start as usize..];
+            weights.iter().zip(sums).map(|(weight, sum)| to_f32(weight / sum)).collect::<Vec<_>>()
+        });
+        Self { tile, values: normalised.collect() }
     }
 
     fn of(&self, index: usize) -> &[f32] {
@@ -133,18 +120,12 @@ fn raw(axis: &Axis, kind: WeightKind, index: usize) -> Vec<f64> {
         WeightKind::Uniform => middles.map(|_| 1.0).collect(),
         WeightKind::Gaussian => {
             let spread = 2.0 * GAUSSIAN_VARIANCE * tile * tile;
-            middles
-                .map(|middle| (-(middle - tile / 2.0).powi(2) / spread).exp())
-                .collect()
+            middles.map(|middle| (-(middle - tile / 2.0).powi(2) / spread).exp()).collect()
         }
         WeightKind::Ramp => {
             let (before, after) = overlaps(axis, index);
             let ramp = |distance: f64, overlap: u32| {
-                if overlap == 0 {
-                    1.0
-                } else {
-                    distance / f64::from(overlap)
-                }
+                if overlap == 0 { 1.0 } else { distance / f64::from(overlap) }
             };
             let weight = |middle: f64| ramp(middle, before).min(ramp(tile - middle, after)).min(1.0);
             middles.map(weight).collect()
@@ -156,19 +137,12 @@ fn raw(axis: &Axis, kind: WeightKind, index: usize) -> Vec<f64> {
 fn overlaps(axis: &Axis, index: usize) -> (u32, u32) {
     let starts = axis.starts();
     let shared = |first: u32, second: u32| (first + axis.tile()).saturating_sub(second);
-    let before = index
-        .checked_sub(1)
-        .map_or(0, |previous| shared(starts[previous], starts[index]));
-    let after = starts
-        .get(index + 1)
-        .map_or(0, |&next| shared(starts[index], next));
+    let before = index.checked_sub(1).map_or(0, |previous| shared(starts[previous], starts[index]));
+    let after = starts.get(index + 1).map_or(0, |&next| shared(starts[index], next));
     (before, after)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding a weight in 0..=1 to f32 is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "rounding a weight in 0..=1 to f32 is the purpose")]
 const fn to_f32(weight: f64) -> f32 {
     weight as f32
 }

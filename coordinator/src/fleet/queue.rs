@@ -57,10 +57,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, need: Need) {
-        self.by_model
-            .entry(need.model)
-            .or_default()
-            .insert((need.priority, need.task), need);
+        self.by_model.entry(need.model).or_default().insert((need.priority, need.task), need);
     }
 
     /// Takes the most urgent task for `model` that `fits`.

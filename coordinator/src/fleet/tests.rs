@@ -8,25 +8,14 @@ use super::*;
 const JOB: JobId = JobId::new(1);
 
 fn hello(name: &str) -> Hello {
-    Hello {
-        name: name.into(),
-        device: "sim:1".into(),
-        model: ModelFacts::simulated(),
-    }
+    Hello { name: name.into(), device: "sim:1".into(), model: ModelFacts::simulated() }
 }
 
 fn need(number: u64, call: u64) -> Need {
     Need {
-        task: TaskName {
-            job: JOB,
-            number: TaskNumber(number),
-        },
+        task: TaskName { job: JOB, number: TaskNumber(number) },
         model: ModelFacts::simulated().hash,
-        priority: Priority {
-            job: 0,
-            call,
-            rank: 0,
-        },
+        priority: Priority { job: 0, call, rank: 0 },
         tensors: Vec::new(),
         failures: 0,
         losses: 0,
@@ -35,10 +24,7 @@ fn need(number: u64, call: u64) -> Need {
 }
 
 fn numbers(orders: &[Order]) -> Vec<(u64, u64)> {
-    orders
-        .iter()
-        .map(|order| (order.worker.get(), order.task.number.0))
-        .collect()
+    orders.iter().map(|order| (order.worker.get(), order.task.number.0)).collect()
 }
 
 #[test]
@@ -63,10 +49,7 @@ fn a_lost_workers_tasks_go_elsewhere_and_its_late_outcome_is_dropped() {
     assert_eq!((again.worker, again.task), (second, order.task));
     assert!(matches!(fleet.settle(first, order.lease), Verdict::Stale));
     assert!(matches!(fleet.settle(second, again.lease), Verdict::Current(_)));
-    assert!(
-        matches!(fleet.settle(second, again.lease), Verdict::Stale),
-        "a result counts once"
-    );
+    assert!(matches!(fleet.settle(second, again.lease), Verdict::Stale), "a result counts once");
     assert_eq!(fleet.stale(), 2);
 }
 
@@ -77,11 +60,8 @@ fn a_task_that_kills_its_workers_is_given_up() {
     for round in 0..=MAX_LOSSES {
         let worker = fleet.enlist(hello("victim"), now);
         let order = fleet.assign(now).remove(0);
-        let expected = if round < MAX_LOSSES {
-            Loss::Requeued(order.task)
-        } else {
-            Loss::GivenUp(order.task)
-        };
+        let expected =
+            if round < MAX_LOSSES { Loss::Requeued(order.task) } else { Loss::GivenUp(order.task) };
         assert_eq!(fleet.dismiss(worker), [expected], "round {round}");
     }
     fleet.enlist(hello("survivor"), now);
@@ -96,15 +76,11 @@ fn a_failed_task_is_tried_once_more_on_another_worker() {
     fleet.enqueue(need(0, 0));
     let order = fleet.assign(now).remove(0);
     assert_eq!(order.worker, first);
-    let Verdict::Current(lease) = fleet.settle(first, order.lease) else {
-        panic!("the lease holds")
-    };
+    let Verdict::Current(lease) = fleet.settle(first, order.lease) else { panic!("the lease holds") };
     assert!(fleet.retry(lease));
     let order = fleet.assign(now).remove(0);
     assert_eq!(order.worker, second, "the first worker is avoided");
-    let Verdict::Current(lease) = fleet.settle(second, order.lease) else {
-        panic!("the lease holds")
-    };
+    let Verdict::Current(lease) = fleet.settle(second, order.lease) else { panic!("the lease holds") };
     assert!(!fleet.retry(lease), "twice is enough");
 }
 
@@ -113,12 +89,7 @@ fn conditioning_is_sent_once_per_worker() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
     fleet.enlist(hello("a"), now);
     let digest = Digest::new([1; 32]);
-    (0..2).for_each(|number| {
-        fleet.enqueue(Need {
-            tensors: vec![digest],
-            ..need(number, 0)
-        })
-    });
+    (0..2).for_each(|number| fleet.enqueue(Need { tensors: vec![digest], ..need(number, 0) }));
     let sent: Vec<_> = fleet.assign(now).into_iter().map(|order| order.send).collect();
     assert_eq!(sent, [vec![digest], vec![]]);
     assert_eq!(fleet.forget(digest).len(), 1);
@@ -150,10 +121,7 @@ fn the_tasks_of_an_ended_job_are_void() {
     let leases: Vec<_> = fleet.assign(now).iter().map(|order| order.lease).collect();
     let mut void = fleet.drop_job(JOB);
     void.sort_unstable();
-    assert_eq!(
-        void,
-        leases.iter().map(|&lease| (worker, lease)).collect::<Vec<_>>()
-    );
+    assert_eq!(void, leases.iter().map(|&lease| (worker, lease)).collect::<Vec<_>>());
     assert!(fleet.assign(now).is_empty());
 }
 

@@ -61,16 +61,10 @@ pub enum Error {
 /// # Errors
 /// The bytes are of no known format, damaged, or of too large an image.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, Error> {
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|_| Error::Format)?;
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|_| Error::Format)?;
     let format = reader.format().and_then(name).ok_or(Error::Format)?;
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(
-        max_pixels
-            .saturating_mul(BYTES_PER_PIXEL)
-            .saturating_add(BYTES_BESIDE),
-    );
+    limits.max_alloc = Some(max_pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_BESIDE));
     let failed = |source| refusal(format, &limits, source);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(failed)?;
@@ -78,12 +72,7 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, Error> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if max_pixels < pixels {
-        return Err(Error::TooLarge {
-            width,
-            height,
-            pixels,
-            limit: max_pixels,
-        });
+        return Err(Error::TooLarge { width, height, pixels, limit: max_pixels });
     }
     let mut remaining = limits.clone();
     (remaining.max_image_width, remaining.max_image_height) = (Some(width), Some(height));
@@ -93,11 +82,7 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, Error> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
-    let rgb = if image.color().has_alpha() {
-        on_white(&image)
-    } else {
-        image.to_rgb8().into_raw()
-    };
+    let rgb = if image.color().has_alpha() { on_white(&image) } else { image.to_rgb8().into_raw() };
     Ok(Picture::new(image.width(), image.height(), rgb)
         .expect("an image has three bytes for each of its pixels"))
 }
@@ -110,9 +95,7 @@ fn on_white(image: &DynamicImage) -> Vec<u8> {
             .expect("a mean of two bytes is a byte")
     };
     let rgba = image.to_rgba8();
-    rgba.pixels()
-        .flat_map(|&image::Rgba([r, g, b, a])| [over(r, a), over(g, a), over(b, a)])
-        .collect()
+    rgba.pixels().flat_map(|&image::Rgba([r, g, b, a])| [over(r, a), over(g, a), over(b, a)]).collect()
 }
 
 /// How a format is called; `None` for those that are not read.
@@ -138,11 +121,7 @@ fn refusal(format: &'static str, limits: &Limits, source: ImageError) -> Error {
 fn megapixels(pixels: u64) -> String {
     let hundredths = pixels.saturating_add(5_000) / 10_000;
     let (whole, rest) = (hundredths / 100, hundredths % 100);
-    if rest == 0 || 100 <= whole {
-        whole.to_string()
-    } else {
-        format!("{whole}.{rest:02}")
-    }
+    if rest == 0 || 100 <= whole { whole.to_string() } else { format!("{whole}.{rest:02}") }
 }
 
 #[cfg(test)]

@@ -49,11 +49,7 @@ pub fn encode_png(picture: &Picture, metadata: Metadata<'_>) -> Result<Vec<u8>, 
     let mut bytes = Vec::with_capacity(picture.rgb().len() / 2 + 4096);
     match write(&mut bytes, picture, metadata) {
         Ok(()) => Ok(bytes),
-        Err(source) => Err(Error::Png {
-            width,
-            height,
-            source,
-        }),
+        Err(source) => Err(Error::Png { width, height, source }),
     }
 }
 
@@ -64,11 +60,7 @@ fn write(bytes: &mut Vec<u8>, picture: &Picture, metadata: Metadata<'_>) -> Resu
     encoder.set_compression(Compression::Fast);
     if let Some(text) = metadata.parameters.map(without_nul) {
         let is_latin1 = text.chars().all(|c| u32::from(c) <= 0xFF);
-        let add = if is_latin1 {
-            png::Encoder::add_text_chunk
-        } else {
-            png::Encoder::add_itxt_chunk
-        };
+        let add = if is_latin1 { png::Encoder::add_text_chunk } else { png::Encoder::add_itxt_chunk };
         add(&mut encoder, PARAMETERS.to_owned(), text)?;
     }
     if let Some(text) = metadata.tessera.map(without_nul) {
@@ -100,10 +92,7 @@ mod tests {
         let mut chunks = Vec::new();
         while !rest.is_empty() {
             let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
-            chunks.push((
-                String::from_utf8(rest[4..8].to_vec()).unwrap(),
-                &rest[8..8 + length],
-            ));
+            chunks.push((String::from_utf8(rest[4..8].to_vec()).unwrap(), &rest[8..8 + length]));
             rest = &rest[12 + length..];
         }
         chunks
@@ -111,10 +100,8 @@ mod tests {
 
     #[test]
     fn pixels_and_texts_come_back() {
-        let metadata = Metadata {
-            parameters: Some("café\nSteps: 1"),
-            tessera: Some("{\"prompt\":\"漢\"}"),
-        };
+        let metadata =
+            Metadata { parameters: Some("café\nSteps: 1"), tessera: Some("{\"prompt\":\"漢\"}") };
         let png = encode_png(&picture(), metadata).unwrap();
         let mut reader = png::Decoder::new(Cursor::new(&png)).read_info().unwrap();
         let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
@@ -129,40 +116,20 @@ mod tests {
     #[test]
     fn texts_lie_before_the_pixels_in_the_chunk_that_pillow_would_take() {
         let names = |parameters| -> Vec<String> {
-            let metadata = Metadata {
-                parameters: Some(parameters),
-                tessera: Some("{}"),
-            };
+            let metadata = Metadata { parameters: Some(parameters), tessera: Some("{}") };
             let png = encode_png(&picture(), metadata).unwrap();
             chunks(&png).into_iter().map(|(name, _)| name).collect()
         };
-        assert_eq!(
-            names("caf\u{e9}\0")[..3],
-            ["IHDR", "iTXt", "iTXt"],
-            "NUL is replaced"
-        );
+        assert_eq!(names("caf\u{e9}\0")[..3], ["IHDR", "iTXt", "iTXt"], "NUL is replaced");
         assert_eq!(names("caf\u{e9}")[..4], ["IHDR", "tEXt", "iTXt", "IDAT"]);
         assert_eq!(names("\u{100}")[..4], ["IHDR", "iTXt", "iTXt", "IDAT"]);
-        let png = encode_png(
-            &picture(),
-            Metadata {
-                parameters: Some("caf\u{e9}"),
-                tessera: None,
-            },
-        )
-        .unwrap();
-        assert_eq!(
-            chunks(&png)[1],
-            ("tEXt".to_owned(), b"parameters\0caf\xe9".as_slice())
-        );
+        let png = encode_png(&picture(), Metadata { parameters: Some("caf\u{e9}"), tessera: None }).unwrap();
+        assert_eq!(chunks(&png)[1], ("tEXt".to_owned(), b"parameters\0caf\xe9".as_slice()));
     }
 
     #[test]
     fn the_same_picture_has_the_same_bytes() {
-        let metadata = Metadata {
-            parameters: Some("a"),
-            tessera: Some("{}"),
-        };
+        let metadata = Metadata { parameters: Some("a"), tessera: Some("{}") };
         let first = encode_png(&picture(), metadata).unwrap();
         assert_eq!(first, encode_png(&picture(), metadata).unwrap());
         assert_ne!(first, encode_png(&picture(), Metadata::default()).unwrap());

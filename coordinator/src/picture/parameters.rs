@@ -32,9 +32,7 @@ impl Parameters {
             text = format!("{text}\n{NEGATIVE} {}", self.negative);
         }
         let present = self.fields.iter().filter(|(_, value)| !value.is_empty());
-        let pairs: Vec<_> = present
-            .map(|(key, value)| format!("{key}: {}", quoted(value)))
-            .collect();
+        let pairs: Vec<_> = present.map(|(key, value)| format!("{key}: {}", quoted(value))).collect();
         format!("{text}\n{}", pairs.join(", ")).trim().to_owned()
     }
 
@@ -56,11 +54,7 @@ impl Parameters {
         for line in lines.into_iter().map(str::trim) {
             let rest = line.strip_prefix(NEGATIVE);
             in_negative |= rest.is_some();
-            let part = if in_negative {
-                &mut parameters.negative
-            } else {
-                &mut parameters.prompt
-            };
+            let part = if in_negative { &mut parameters.negative } else { &mut parameters.prompt };
             if !part.is_empty() {
                 part.push('\n');
             }
@@ -81,10 +75,7 @@ impl Parameters {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     fn set(&mut self, key: String, value: String) {
@@ -101,28 +92,20 @@ impl Parameters {
 /// would strip; the reader takes both.
 fn quoted(value: &str) -> String {
     let plain = !value.contains([',', ':', '\n', '\r']) && !value.starts_with('"') && value.trim() == value;
-    if plain {
-        value.to_owned()
-    } else {
-        serde_json::Value::from(value).to_string()
-    }
+    if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
 }
 
 /// A value as it was before [`quoted`]; one that is no valid JSON string is taken as it stands.
 fn unquoted(value: &str) -> String {
     let is_quoted = value.starts_with('"') && value.ends_with('"');
-    let parsed = is_quoted
-        .then(|| serde_json::from_str::<String>(value).ok())
-        .flatten();
+    let parsed = is_quoted.then(|| serde_json::from_str::<String>(value).ok()).flatten();
     parsed.unwrap_or_else(|| value.to_owned())
 }
 
 /// `"512x768"` as its two numbers.
 fn size(value: &str) -> Option<(&str, &str)> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    value
-        .split_once('x')
-        .filter(|(width, height)| is_number(width) && is_number(height))
+    value.split_once('x').filter(|(width, height)| is_number(width) && is_number(height))
 }
 
 /// All `key: value` pairs of a line, values as written.

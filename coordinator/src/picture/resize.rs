@@ -56,15 +56,9 @@ mod tests {
             let resized = lanczos(&source, expected.width(), expected.height()).unwrap();
             let pairs = || resized.rgb().iter().zip(expected.rgb());
             let differing = pairs().filter(|(a, e)| a != e).count();
-            println!(
-                "case {case}: {differing} of {} bytes differ from Pillow",
-                expected.rgb().len()
-            );
+            println!("case {case}: {differing} of {} bytes differ from Pillow", expected.rgb().len());
             assert!(pairs().all(|(a, e)| a.abs_diff(*e) <= 1), "case {case}");
-            assert!(
-                differing * 50 < expected.rgb().len(),
-                "case {case}: {differing} bytes differ"
-            );
+            assert!(differing * 50 < expected.rgb().len(), "case {case}: {differing} bytes differ");
         }
     }
 
@@ -73,9 +67,6 @@ mod tests {
         let picture = Picture::new(2, 2, (0..12).collect()).unwrap();
         assert_eq!(lanczos(&picture, 2, 2).unwrap(), picture);
         let error = lanczos(&picture, 0, 8).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a picture of 0x8 px is empty or too large to address"
-        );
+        assert_eq!(error.to_string(), "a picture of 0x8 px is empty or too large to address");
     }
 }

@@ -90,12 +90,7 @@ impl Picture {
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self, Error> {
         let expected = byte_len(width, height)?;
         if rgb.len() != expected {
-            return Err(Error::Length {
-                width,
-                height,
-                expected,
-                actual: rgb.len(),
-            });
+            return Err(Error::Length { width, height, expected, actual: rgb.len() });
         }
         Ok(Self { width, height, rgb })
     }
@@ -105,11 +100,7 @@ impl Picture {
     /// # Errors
     /// A side is 0, or the picture is too large to address.
     pub fn black(width: u32, height: u32) -> Result<Self, Error> {
-        Ok(Self {
-            width,
-            height,
-            rgb: vec![0; byte_len(width, height)?],
-        })
+        Ok(Self { width, height, rgb: vec![0; byte_len(width, height)?] })
     }
 
     /// Rounds the values of a decoder, `[3, height, width]` in -1..1.
@@ -140,11 +131,7 @@ impl Picture {
         let Self { width, height, .. } = *self;
         let (x0, y) = (row.x0 as usize, row.y as usize);
         if CHANNELS <= row.channel || height <= row.y || (width as usize) < x0 + values.len() {
-            return Err(Error::Outside {
-                what: Place::Row(row),
-                width,
-                height,
-            });
+            return Err(Error::Outside { what: Place::Row(row), width, height });
         }
         // No early exit in the loop: it runs over every pixel and has to compile to SIMD code.
         if values.iter().fold(false, |bad, value| bad | !value.is_finite()) {
@@ -164,11 +151,7 @@ impl Picture {
     pub fn planes(&self, rect: Rect) -> Result<Vec<f32>, Error> {
         let Self { width, height, .. } = *self;
         if width < rect.x1() || height < rect.y1() {
-            return Err(Error::Outside {
-                what: Place::Rect(rect),
-                width,
-                height,
-            });
+            return Err(Error::Outside { what: Place::Rect(rect), width, height });
         }
         let (columns, rows) = (rect.width() as usize, rect.height() as usize);
         let mut planes = Vec::with_capacity(CHANNELS * columns * rows);
@@ -189,22 +172,11 @@ impl Picture {
     pub fn cropped(&self, rect: Rect) -> Result<Self, Error> {
         let Self { width, height, .. } = *self;
         if width < rect.x1() || height < rect.y1() {
-            return Err(Error::Outside {
-                what: Place::Rect(rect),
-                width,
-                height,
-            });
+            return Err(Error::Outside { what: Place::Rect(rect), width, height });
         }
-        let rows = self
-            .rgb
-            .chunks_exact(width as usize * CHANNELS)
-            .skip(rect.y0() as usize);
+        let rows = self.rgb.chunks_exact(width as usize * CHANNELS).skip(rect.y0() as usize);
         let span = rect.x0() as usize * CHANNELS..rect.x1() as usize * CHANNELS;
-        let rgb = rows
-            .take(rect.height() as usize)
-            .flat_map(|row| &row[span.clone()])
-            .copied()
-            .collect();
+        let rgb = rows.take(rect.height() as usize).flat_map(|row| &row[span.clone()]).copied().collect();
         Self::new(rect.width(), rect.height(), rgb)
     }
 
@@ -268,16 +240,9 @@ pub fn quantise(value: f32) -> u8 {
 
 /// The first value of a row that is no number.
 fn not_finite(row: Row, values: &[f32]) -> Error {
-    let (x, value) = (row.x0..)
-        .zip(values)
-        .find(|(_, value)| !value.is_finite())
-        .expect("a value is not finite");
-    Error::NotFinite {
-        x,
-        y: row.y,
-        channel: row.channel,
-        value: *value,
-    }
+    let (x, value) =
+        (row.x0..).zip(values).find(|(_, value)| !value.is_finite()).expect("a value is not finite");
+    Error::NotFinite { x, y: row.y, channel: row.channel, value: *value }
 }
 
 /// Bytes of a picture.
@@ -298,28 +263,15 @@ mod tests {
         let rgb: Vec<u8> = (0..=255).chain(0..=255).chain(0..=255).collect();
         let picture = Picture::new(16, 16, rgb).unwrap();
         let values = picture.planes(Rect::new(0, 0, 16, 16).unwrap()).unwrap();
-        assert_eq!(
-            Picture::from_planes(Planes::new([3, 16, 16], &values).unwrap()).unwrap(),
-            picture
-        );
+        assert_eq!(Picture::from_planes(Planes::new([3, 16, 16], &values).unwrap()).unwrap(), picture);
     }
 
     #[test]
     fn values_are_rounded_not_truncated_and_clamped() {
         // numpy: np.clip(np.floor((v + 1) * 127.5 + 0.5), 0, 255), half a level is 1 / 255
-        let table = [
-            (-1.0, 0),
-            (-0.99, 1),
-            (0.0, 128),
-            (0.003, 128),
-            (-0.003, 127),
-            (0.995, 254),
-            (0.997, 255),
-        ];
-        for (value, byte) in table
-            .into_iter()
-            .chain([(1.0, 255), (7.5, 255), (-7.5, 0), (f32::MAX, 255)])
-        {
+        let table =
+            [(-1.0, 0), (-0.99, 1), (0.0, 128), (0.003, 128), (-0.003, 127), (0.995, 254), (0.997, 255)];
+        for (value, byte) in table.into_iter().chain([(1.0, 255), (7.5, 255), (-7.5, 0), (f32::MAX, 255)]) {
             assert_eq!(quantise(value), byte, "{value}");
         }
         for step in 0..=51_000_u16 {
@@ -355,25 +307,15 @@ mod tests {
     #[test]
     fn wrong_sizes_are_refused() {
         let text = |result: Result<Picture, Error>| result.unwrap_err().to_string();
-        assert_eq!(
-            text(Picture::black(0, 4)),
-            "a picture of 0x4 px is empty or too large to address"
-        );
-        assert_eq!(
-            text(Picture::new(2, 2, vec![0; 11])),
-            "a picture of 2x2 px has 12 values, got 11"
-        );
+        assert_eq!(text(Picture::black(0, 4)), "a picture of 0x4 px is empty or too large to address");
+        assert_eq!(text(Picture::new(2, 2, vec![0; 11])), "a picture of 2x2 px has 12 values, got 11");
         let four = Planes::new([4, 1, 1], &[0.0; 4]).unwrap();
         assert_eq!(
             text(Picture::from_planes(four)),
             "a tensor of shape [4, 1, 1] is no picture, which has 3 channels"
         );
         let mut picture = Picture::black(4, 4).unwrap();
-        let row = Row {
-            channel: 2,
-            y: 3,
-            x0: 2,
-        };
+        let row = Row { channel: 2, y: 3, x0: 2 };
         assert!(picture.paint(row, &[0.0; 2]).is_ok());
         assert_eq!(
             picture.paint(row, &[0.0; 3]).unwrap_err().to_string(),

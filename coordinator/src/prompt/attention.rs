@@ -91,9 +91,7 @@ impl Reader {
             self.text(&rest[..length]);
             return Ok(length);
         };
-        let weight: f64 = number
-            .parse()
-            .map_err(|_| Error::Number { text: short(number) })?;
+        let weight: f64 = number.parse().map_err(|_| Error::Number { text: short(number) })?;
         self.multiply(start, weight);
         Ok(length)
     }
@@ -124,10 +122,7 @@ impl Reader {
     }
 
     fn text(&mut self, text: impl Into<String>) {
-        self.pieces.push(Piece::Text {
-            text: text.into(),
-            weight: 1.0,
-        });
+        self.pieces.push(Piece::Text { text: text.into(), weight: 1.0 });
     }
 
     fn multiply(&mut self, start: usize, factor: f64) {
@@ -150,23 +145,15 @@ impl Reader {
         for piece in self.pieces {
             match (joined.last_mut(), piece) {
                 // Weights join where they are the same number, computed the same way: a difference is meant.
-                (
-                    Some(Piece::Text { text, weight }),
-                    Piece::Text {
-                        text: more,
-                        weight: same,
-                    },
-                ) if *weight == same => {
+                (Some(Piece::Text { text, weight }), Piece::Text { text: more, weight: same })
+                    if *weight == same =>
+                {
                     text.push_str(&more);
                 }
                 (_, piece) => joined.push(piece),
             }
         }
-        joined
-            .into_iter()
-            .filter(|piece| !piece.is_empty())
-            .map(Piece::into_segment)
-            .collect()
+        joined.into_iter().filter(|piece| !piece.is_empty()).map(Piece::into_segment).collect()
     }
 }
 
@@ -181,10 +168,9 @@ impl Piece {
         match self {
             Self::Break => Ok(Segment::Break),
             // Written so that NaN, which compares with nothing, is refused as well.
-            Self::Text { text, weight } if weight.abs() <= MAX_WEIGHT => Ok(Segment::Text {
-                text,
-                weight: single(weight),
-            }),
+            Self::Text { text, weight } if weight.abs() <= MAX_WEIGHT => {
+                Ok(Segment::Text { text, weight: single(weight) })
+            }
             Self::Text { weight, .. } => Err(Error::Weight { weight }),
         }
     }
@@ -210,10 +196,7 @@ fn closing_weight(rest: &str) -> Option<(&str, usize)> {
 }
 
 /// The nearest f32: weights act on f32 embeddings.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "weights are below MAX_WEIGHT, only precision is lost"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "weights are below MAX_WEIGHT, only precision is lost")]
 pub(super) fn single(weight: f64) -> f32 {
     weight as f32
 }

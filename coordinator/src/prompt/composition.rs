@@ -24,10 +24,7 @@ impl Part {
     /// # Errors
     /// Brackets nest too deeply.
     pub(super) fn new(text: &str, weight: f64) -> Result<Self, Error> {
-        Ok(Self {
-            weight,
-            text: Scheduled::parse(text)?,
-        })
+        Ok(Self { weight, text: Scheduled::parse(text)? })
     }
 }
 
@@ -64,11 +61,7 @@ pub(super) fn refuse_extra_networks(text: &str) -> Result<(), Error> {
         }
         let tag = short(&text[at..at + 1 + kind.len() + 1 + length + 1]);
         let is_lora = LORA_TAGS.iter().any(|known| known.eq_ignore_ascii_case(kind));
-        return Err(if is_lora {
-            Error::Lora { tag }
-        } else {
-            Error::ExtraNetwork { tag }
-        });
+        return Err(if is_lora { Error::Lora { tag } } else { Error::ExtraNetwork { tag } });
     }
     Ok(())
 }
@@ -83,9 +76,7 @@ fn take_weight(part: &str) -> Result<(&str, f64), Error> {
     if !is_plain_number(number) {
         return Ok((part, 1.0));
     }
-    let weight: f64 = number
-        .parse()
-        .map_err(|_| Error::Number { text: short(number) })?;
+    let weight: f64 = number.parse().map_err(|_| Error::Number { text: short(number) })?;
     if MAX_WEIGHT < weight.abs() {
         return Err(Error::Weight { weight });
     }
@@ -109,10 +100,7 @@ mod tests {
 
     #[test]
     fn parts_may_end_in_a_signed_weight() {
-        assert_eq!(
-            weights("a cat AND a dog : -.5 AND sky :2. AND x:1e3"),
-            [1.0, -0.5, 2.0, 1.0]
-        );
+        assert_eq!(weights("a cat AND a dog : -.5 AND sky :2. AND x:1e3"), [1.0, -0.5, 2.0, 1.0]);
         assert_eq!(take_weight(" a dog : -.5 ").unwrap(), (" a dog", -0.5));
         assert_eq!(take_weight("(a:1.2)").unwrap(), ("(a:1.2)", 1.0));
         assert_eq!(take_weight("a:.").unwrap(), ("a:.", 1.0));
@@ -123,10 +111,7 @@ mod tests {
     fn hostile_parts_are_refused() {
         assert_eq!(split(&"AND ".repeat(40)).unwrap_err(), Error::Parts { parts: 41 });
         assert_eq!(split("a:20000").unwrap_err(), Error::Weight { weight: 20_000.0 });
-        assert!(matches!(
-            split(&format!("a:{}", "9".repeat(400))),
-            Err(Error::Weight { .. })
-        ));
+        assert!(matches!(split(&format!("a:{}", "9".repeat(400))), Err(Error::Weight { .. })));
     }
 
     #[test]

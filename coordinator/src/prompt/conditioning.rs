@@ -59,19 +59,13 @@ impl Timeline {
     /// The first pass, of `calls` model calls (0 counts as 1).
     #[must_use]
     pub fn base(calls: u32) -> Self {
-        Self {
-            calls: calls.max(1),
-            base_calls: None,
-        }
+        Self { calls: calls.max(1), base_calls: None }
     }
 
     /// The hires pass, of `calls` model calls (0 counts as 1) after a first one of `base_calls`.
     #[must_use]
     pub fn hires(base_calls: u32, calls: u32) -> Self {
-        Self {
-            calls: calls.max(1),
-            base_calls: Some(base_calls),
-        }
+        Self { calls: calls.max(1), base_calls: Some(base_calls) }
     }
 
     /// Model calls of this pass, at least 1.
@@ -134,24 +128,16 @@ impl Texts {
 impl Conditioning {
     pub(super) fn new(parts: &[Part], timeline: Timeline, texts: &mut Texts) -> Result<Self, Error> {
         let track = |part: &Part| {
-            Ok(Track {
-                weight: single(part.weight),
-                spans: spans(&part.text, timeline, texts)?,
-            })
+            Ok(Track { weight: single(part.weight), spans: spans(&part.text, timeline, texts)? })
         };
-        Ok(Self {
-            parts: parts.iter().map(track).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { parts: parts.iter().map(track).collect::<Result<_, _>>()? })
     }
 
     /// What holds at model call `call`, counted from 0: for each part, the index of its text in [`Texts::list`] and
     /// its weight. Calls past the end of the pass see the last text.
     pub fn at(&self, call: u32) -> impl Iterator<Item = (usize, f32)> {
         self.parts.iter().map(move |track| {
-            let holding = track
-                .spans
-                .partition_point(|span| span.end < call)
-                .min(track.spans.len() - 1);
+            let holding = track.spans.partition_point(|span| span.end < call).min(track.spans.len() - 1);
             (track.spans[holding].text, track.weight)
         })
     }

@@ -92,9 +92,7 @@ impl Scheduled {
         }
         parser.collapse();
         let literal = || vec![Node::Text(text.to_owned())];
-        Ok(Self {
-            nodes: if parser.is_literal { literal() } else { parser.root },
-        })
+        Ok(Self { nodes: if parser.is_literal { literal() } else { parser.root } })
     }
 
     /// The text of step `step`, counted from 1.
@@ -119,11 +117,7 @@ fn write(nodes: &[Node], step: u32, timeline: Timeline, text: &mut String) {
         match node {
             Node::Text(words) => text.push_str(words),
             Node::Switch { before, after, when } => {
-                let side = if step <= timeline.step_of(*when) {
-                    before
-                } else {
-                    after
-                };
+                let side = if step <= timeline.step_of(*when) { before } else { after };
                 write(side, step, timeline, text);
             }
             Node::Alternate(options) => {
@@ -148,10 +142,7 @@ fn collect(nodes: &[Node], timeline: Timeline, switches: &mut BTreeSet<u32>) -> 
                 [before, after]
             }
         };
-        if sides
-            .into_iter()
-            .any(|side| collect(side, timeline, switches) == Change::EveryStep)
-        {
+        if sides.into_iter().any(|side| collect(side, timeline, switches) == Change::EveryStep) {
             return Change::EveryStep;
         }
     }
@@ -165,11 +156,7 @@ impl Parser {
         if self.open.len() == MAX_DEPTH {
             return Err(Error::Depth);
         }
-        self.open.push(Frame {
-            bracket,
-            pieces: vec![Vec::new()],
-            separators: Vec::new(),
-        });
+        self.open.push(Frame { bracket, pieces: vec![Vec::new()], separators: Vec::new() });
         Ok(())
     }
 
@@ -210,10 +197,7 @@ impl Parser {
     /// Where the next node belongs.
     fn innermost(&mut self) -> &mut Vec<Node> {
         match self.open.last_mut() {
-            Some(frame) => frame
-                .pieces
-                .last_mut()
-                .expect("a frame starts with one piece and only gains"),
+            Some(frame) => frame.pieces.last_mut().expect("a frame starts with one piece and only gains"),
             None => &mut self.root,
         }
     }
@@ -224,10 +208,7 @@ impl Parser {
             self.is_literal |= frame.separators.contains(&'|');
             let bracket = frame.bracket;
             push(&mut self.root, Node::Text(bracket.to_string()));
-            frame
-                .flatten()
-                .into_iter()
-                .for_each(|node| push(&mut self.root, node));
+            frame.flatten().into_iter().for_each(|node| push(&mut self.root, node));
         }
     }
 }
@@ -241,11 +222,7 @@ impl Frame {
 
     /// What the bracket means once it is closed; itself when it means nothing.
     fn reduce(mut self) -> Result<Vec<Node>, Self> {
-        let colons = self
-            .separators
-            .iter()
-            .filter(|&&separator| separator == ':')
-            .count();
+        let colons = self.separators.iter().filter(|&&separator| separator == ':').count();
         let bars = self.separators.len() - colons;
         match (self.bracket, colons, bars) {
             ('(', 0 | 1, 0) | ('[', 0, 0) => {
@@ -294,11 +271,7 @@ impl When {
             return None;
         }
         let value: f64 = text.parse().ok()?;
-        Some(if text.contains('.') {
-            Self::Fraction(value)
-        } else {
-            Self::Step(value)
-        })
+        Some(if text.contains('.') { Self::Fraction(value) } else { Self::Step(value) })
     }
 }
 

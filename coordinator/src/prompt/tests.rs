@@ -8,17 +8,10 @@ use super::*;
 /// The raw texts of each call, the segments of one joined by `~` with their weights.
 fn calls(prompt: &str, timeline: Timeline) -> Vec<String> {
     let mut texts = Texts::default();
-    let conditioning = Prompt::positive(prompt)
-        .unwrap()
-        .conditioning(timeline, &mut texts)
-        .unwrap();
+    let conditioning = Prompt::positive(prompt).unwrap().conditioning(timeline, &mut texts).unwrap();
     let part = |(text, weight): (usize, f32)| {
         let text: Vec<String> = texts.list()[text].iter().map(show).collect();
-        if weight == 1.0 {
-            text.join("~")
-        } else {
-            format!("{weight}*{}", text.join("~"))
-        }
+        if weight == 1.0 { text.join("~") } else { format!("{weight}*{}", text.join("~")) }
     };
     let call = |call| conditioning.at(call).map(part).collect::<Vec<_>>().join(" AND");
     (0..timeline.calls()).map(call).collect()
@@ -88,20 +81,11 @@ fn break_is_a_mark_also_inside_brackets() {
 #[test]
 fn a_schedule_that_ends_at_step_k_covers_one_call_more() {
     let base = Timeline::base(10);
-    assert_eq!(
-        runs("a [b:c:3] d", base),
-        [("a b d".into(), 4), ("a c d".into(), 6)]
-    );
+    assert_eq!(runs("a [b:c:3] d", base), [("a b d".into(), 4), ("a c d".into(), 6)]);
     assert_eq!(runs("a [b:3]", base), [("a ".into(), 4), ("a b".into(), 6)]);
     assert_eq!(runs("a [b::.5]", base), [("a b".into(), 6), ("a ".into(), 4)]);
-    assert_eq!(
-        runs("[a:[b:c:2]:1]e", base),
-        [("ae".into(), 2), ("be".into(), 1), ("ce".into(), 7)]
-    );
-    assert_eq!(
-        runs("[(a:2): 3 ]", base),
-        [("".into(), 4), ("a@2.0000".into(), 6)]
-    );
+    assert_eq!(runs("[a:[b:c:2]:1]e", base), [("ae".into(), 2), ("be".into(), 1), ("ce".into(), 7)]);
+    assert_eq!(runs("[(a:2): 3 ]", base), [("".into(), 4), ("a@2.0000".into(), 6)]);
     assert_eq!(one("[b:0]"), "b");
     assert_eq!(one("[b:-1]"), "b");
     assert_eq!(one("[a:b:1e2]"), "a");
@@ -111,10 +95,7 @@ fn a_schedule_that_ends_at_step_k_covers_one_call_more() {
 fn alternation_takes_turns_and_the_first_option_holds_one_call_more() {
     let base = Timeline::base(6);
     assert_eq!(calls("[a|b|c]", base), ["a", "a", "b", "c", "a", "b"]);
-    assert_eq!(
-        calls("[fe|]male", base),
-        ["female", "female", "male", "female", "male", "female"]
-    );
+    assert_eq!(calls("[fe|]male", base), ["female", "female", "male", "female", "male", "female"]);
     assert_eq!(calls("[[a|b]|c]", base), ["a", "a", "c", "a", "c", "a"]);
 }
 
@@ -137,10 +118,7 @@ fn the_hires_pass_continues_the_clock() {
     assert_eq!(runs("[a:b:23]", hires), [("a".into(), 4), ("b".into(), 6)]);
     assert_eq!(runs("[a:b:20]", hires), [("b".into(), 10)]);
     // Two model calls a step: the clock counts calls, fractions stay fractions.
-    assert_eq!(
-        runs("[a:b:1.5]", Timeline::hires(40, 20)),
-        [("a".into(), 11), ("b".into(), 9)]
-    );
+    assert_eq!(runs("[a:b:1.5]", Timeline::hires(40, 20)), [("a".into(), 11), ("b".into(), 9)]);
 }
 
 #[test]
@@ -151,14 +129,8 @@ fn parts_keep_their_own_schedule_and_share_texts() {
     assert_eq!(conditioning.parts(), 3);
     // " a" behind AND is another text than "a": A1111 compares them as they are.
     assert_eq!(texts.list().len(), 4);
-    assert_eq!(
-        conditioning.at(0).collect::<Vec<_>>(),
-        [(0, 1.0), (2, 0.5), (3, -1.0)]
-    );
-    assert_eq!(
-        conditioning.at(3).collect::<Vec<_>>(),
-        [(1, 1.0), (2, 0.5), (3, -1.0)]
-    );
+    assert_eq!(conditioning.at(0).collect::<Vec<_>>(), [(0, 1.0), (2, 0.5), (3, -1.0)]);
+    assert_eq!(conditioning.at(3).collect::<Vec<_>>(), [(1, 1.0), (2, 0.5), (3, -1.0)]);
     assert_eq!(conditioning.at(99).next(), Some((1, 1.0)));
 
     let hires = prompt.conditioning(Timeline::hires(5, 5), &mut texts).unwrap();
@@ -171,13 +143,7 @@ fn a_negative_prompt_is_one_part() {
     let negative = Prompt::negative("bad AND worse:2").unwrap();
     let conditioning = negative.conditioning(Timeline::base(3), &mut texts).unwrap();
     assert_eq!(conditioning.at(0).collect::<Vec<_>>(), [(0, 1.0)]);
-    assert_eq!(
-        texts.into_list(),
-        [[Segment::Text {
-            text: "bad AND worse:2".into(),
-            weight: 1.0
-        }]]
-    );
+    assert_eq!(texts.into_list(), [[Segment::Text { text: "bad AND worse:2".into(), weight: 1.0 }]]);
 }
 
 #[test]
@@ -188,21 +154,12 @@ fn hostile_prompts_are_refused_with_the_limit() {
     );
     assert_eq!(refusal(&"(".repeat(100), 1), Error::Depth);
     assert_eq!(refusal(&"[a:".repeat(100), 1), Error::Depth);
-    assert_eq!(
-        refusal("(a:1.2.3)", 1).to_string(),
-        r#"prompt weight "1.2.3" is not a number"#
-    );
+    assert_eq!(refusal("(a:1.2.3)", 1).to_string(), r#"prompt weight "1.2.3" is not a number"#);
     assert_eq!(refusal("((a:200):200)", 1), Error::Weight { weight: 40_000.0 });
     // Alternations whose lengths share no factor pass through their product of texts.
-    assert_eq!(
-        refusal("[a|b|c][d|e|f|g|h][i|j|k|l|m|n|o][p|q|r|s]", 1000),
-        Error::Texts
-    );
+    assert_eq!(refusal("[a|b|c][d|e|f|g|h][i|j|k|l|m|n|o][p|q|r|s]", 1000), Error::Texts);
     let long = format!("[a|b|c|d|e]{}[f|g|h|i]", "x ".repeat(32_000));
-    assert!(matches!(
-        refusal(&long, 1000),
-        Error::TextBytes { bytes: 1_000_000.. }
-    ));
+    assert!(matches!(refusal(&long, 1000), Error::TextBytes { bytes: 1_000_000.. }));
 }
 
 proptest! {

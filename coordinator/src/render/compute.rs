@@ -61,10 +61,7 @@ pub(super) fn start(plan: PassPlan, origin: Origin, noise: Noise) -> Result<Comp
         }
         Origin::Latent(latent) => {
             if latent.len() != drawn.len() {
-                return Err(Error::Output {
-                    expected: drawn.len(),
-                    actual: latent.len(),
-                });
+                return Err(Error::Output { expected: drawn.len(), actual: latent.len() });
             }
             let x = plan.sampling.start_from_latent(&latent, &drawn);
             if let Some(names) = noise.dump {
@@ -75,11 +72,7 @@ pub(super) fn start(plan: PassPlan, origin: Origin, noise: Noise) -> Result<Comp
         }
     };
     let (pass, ready) = Pass::new(plan, x, source);
-    Ok(Computed::Started {
-        pass: Box::new(pass),
-        ready,
-        kept,
-    })
+    Ok(Computed::Started { pass: Box::new(pass), ready, kept })
 }
 
 /// Resamples a latent `[c, h, w]` of size `from` to `cover` and cuts `keep` out of it; all latent px.
@@ -106,17 +99,12 @@ pub(super) fn cut_latent((latent, from): (&[f32], Size), keep: Rect) -> Result<V
 
 /// Resizes a picture to the encoder's size, px.
 pub(super) fn enlarge(picture: &Picture, to: Size) -> Result<Computed, Error> {
-    Ok(Computed::Enlarged(picture::lanczos(
-        picture, to.width, to.height,
-    )?))
+    Ok(Computed::Enlarged(picture::lanczos(picture, to.width, to.height)?))
 }
 
 /// Encodes the finished files.
 pub(super) fn write(picture: &Picture, texts: &Texts, dump: Option<Dump>) -> Result<Computed, Error> {
-    let metadata = Metadata {
-        parameters: Some(&texts.parameters),
-        tessera: Some(&texts.tessera),
-    };
+    let metadata = Metadata { parameters: Some(&texts.parameters), tessera: Some(&texts.tessera) };
     let png = picture::encode_png(picture, metadata)?;
     let dump = dump.map(|dump| dump.to_bytes()).transpose()?;
     Ok(Computed::Written(Output { png, dump }))
@@ -137,29 +125,19 @@ impl Dump {
     /// A safetensors file.
     fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let view = |(name, tensor): &(&'static str, Tensor)| {
-            let bytes: Vec<u8> = tensor
-                .data()
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
             (*name, tensor.shape().to_vec(), bytes)
         };
         let tensors: Vec<_> = self.0.iter().map(view).collect();
         let views = tensors
             .iter()
             .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
-        Ok(safetensors::serialize(
-            views.collect::<Result<Vec<_>, Error>>()?,
-            None,
-        )?)
+        Ok(safetensors::serialize(views.collect::<Result<Vec<_>, Error>>()?, None)?)
     }
 }
 
 /// A latent of a pass as `[1, c, h, w]`.
 pub(super) fn latent_tensor(plan: &PassPlan, values: &[f32]) -> Result<Tensor, Error> {
     let (width, height) = plan.tiling.grid().canvas();
-    Ok(Tensor::new(
-        [1, plan.channels, height as usize, width as usize],
-        values.to_vec(),
-    )?)
+    Ok(Tensor::new([1, plan.channels, height as usize, width as usize], values.to_vec())?)
 }

@@ -20,15 +20,10 @@ impl Embeddings {
     /// One tensor `[tokens, width]` for each of `texts` texts.
     pub(super) fn new(texts: usize, tensors: Vec<Tensor>) -> Result<Self, Error> {
         if tensors.len() != texts {
-            return Err(Error::Count {
-                expected: texts,
-                actual: tensors.len(),
-            });
+            return Err(Error::Count { expected: texts, actual: tensors.len() });
         }
-        let named: Vec<_> = tensors
-            .into_iter()
-            .map(|tensor| (Digest::of(&tensor), Arc::new(tensor)))
-            .collect();
+        let named: Vec<_> =
+            tensors.into_iter().map(|tensor| (Digest::of(&tensor), Arc::new(tensor))).collect();
         Ok(Self {
             digests: named.iter().map(|(digest, _)| *digest).collect(),
             tensors: named.into_iter().collect(),
@@ -48,26 +43,14 @@ impl Embeddings {
     /// What guides a model call of a pass.
     pub(super) fn guidance(&self, setup: &PassSetup, call: usize, cfg_scale: f64) -> Guidance {
         let call = u32::try_from(call).unwrap_or(u32::MAX);
-        let conds = setup
-            .prompt
-            .at(call)
-            .map(|(text, weight)| (weight, self.digests[text]))
-            .collect();
-        let (uncond, _) = setup
-            .negative
-            .at(call)
-            .next()
-            .expect("a prompt has at least one part");
+        let conds = setup.prompt.at(call).map(|(text, weight)| (weight, self.digests[text])).collect();
+        let (uncond, _) = setup.negative.at(call).next().expect("a prompt has at least one part");
         #[expect(
             clippy::cast_possible_truncation,
             reason = "guidance is applied in f32, as the networks' output is"
         )]
         let cfg_scale = cfg_scale as f32;
-        Guidance {
-            cfg_scale,
-            uncond: self.digests[uncond],
-            conds,
-        }
+        Guidance { cfg_scale, uncond: self.digests[uncond], conds }
     }
 
     /// The prompt's and the negative prompt's embedding at the first call of a pass, for the dump.
@@ -78,10 +61,7 @@ impl Embeddings {
             let shape: Vec<usize> = [1].into_iter().chain(tensor.shape().iter().copied()).collect();
             Tensor::new(shape, tensor.data().to_vec()).ok()
         };
-        [
-            first(Box::new(setup.prompt.at(0))),
-            first(Box::new(setup.negative.at(0))),
-        ]
+        [first(Box::new(setup.prompt.at(0))), first(Box::new(setup.negative.at(0)))]
     }
 }
 

@@ -68,20 +68,12 @@ impl Decode {
         let mut values = vec![0.0; self.plan.latent.tile_len(self.channels)];
         crop(planes, grid.tile(tile), grid.padded(), &mut values)?;
         let (width, height) = grid.padded();
-        Ok(Work::Decode {
-            latent: Tensor::new([1, self.channels, height as usize, width as usize], values)?,
-        })
+        Ok(Work::Decode { latent: Tensor::new([1, self.channels, height as usize, width as usize], values)? })
     }
 
     /// Takes a decoded tile; returns the picture after the last one.
     pub(super) fn complete(&mut self, tile: TileIndex, image: Tensor) -> Result<Option<Decoded>, Error> {
-        let Self {
-            gather,
-            picture,
-            image: kept,
-            plan,
-            ..
-        } = self;
+        let Self { gather, picture, image: kept, plan, .. } = self;
         let (width, height) = plan.image.grid().canvas();
         let mut painted = Ok(());
         gather.put(tile, image.into_data(), |_, row, values| {
@@ -100,9 +92,6 @@ impl Decode {
             return Ok(None);
         }
         let picture = std::mem::replace(&mut self.picture, Picture::black(1, 1)?);
-        Ok(Some(Decoded {
-            picture,
-            image: self.image.take(),
-        }))
+        Ok(Some(Decoded { picture, image: self.image.take() }))
     }
 }

@@ -34,13 +34,7 @@ struct Results {
 impl Encode {
     /// Begins with a picture of the plan's size.
     pub(super) fn new(plan: VaePlan, picture: Picture, channels: usize) -> Self {
-        Self {
-            left: plan.tasks(),
-            plan,
-            picture,
-            channels,
-            results: None,
-        }
+        Self { left: plan.tasks(), plan, picture, channels, results: None }
     }
 
     /// The tile's pixels, for the encoder.
@@ -48,9 +42,7 @@ impl Encode {
         let rect = self.plan.image.grid().tile(tile);
         let values = self.picture.planes(rect)?;
         let shape = [1, rgb::CHANNELS, rect.height() as usize, rect.width() as usize];
-        Ok(Work::Encode {
-            image: Tensor::new(shape, values)?,
-        })
+        Ok(Work::Encode { image: Tensor::new(shape, values)? })
     }
 
     /// Takes a tile's moments; returns the latent as the UNet sees it, `[c, h, w]`, after the last one.
@@ -67,14 +59,9 @@ impl Encode {
         let (width, height, channels) = (width as usize, height as usize, self.channels);
         let results = self.results.get_or_insert_with(|| {
             // Mean and log variance, or a latent alone from graphs that sample inside.
-            let planes = moments
-                .nchw()
-                .map_or(channels, |[_, planes, _, _]| planes.max(channels));
+            let planes = moments.nchw().map_or(channels, |[_, planes, _, _]| planes.max(channels));
             let gather = Gather::new(Arc::clone(&self.plan.latent), planes);
-            Results {
-                gather,
-                mean: vec![0.0; channels * height * width],
-            }
+            Results { gather, mean: vec![0.0; channels * height * width] }
         });
         let Results { gather, mean } = results;
         gather.put(tile, moments.into_data(), |_, row, values| {
@@ -89,9 +76,6 @@ impl Encode {
         }
         #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
         let factor = scaling_factor as f32;
-        Ok(self
-            .results
-            .take()
-            .map(|results| results.mean.iter().map(|value| value * factor).collect()))
+        Ok(self.results.take().map(|results| results.mean.iter().map(|value| value * factor).collect()))
     }
 }

@@ -32,13 +32,7 @@ impl Gather {
         let (grid, cells) = (tiling.grid(), tiling.cells());
         let missing = cells.indices().map(|cell| cells.tile_count(cell)).collect();
         let count = grid.tiles().len();
-        Self {
-            held: vec![None; count],
-            open: vec![0; count],
-            missing,
-            channels,
-            tiling,
-        }
+        Self { held: vec![None; count], open: vec![0; count], missing, channels, tiling }
     }
 
     /// Takes a tile's values, row-major `[channels, padded height, padded width]`; calls `each` with the rows of every
@@ -57,11 +51,7 @@ impl Gather {
     ) -> Result<Vec<CellIndex>, Error> {
         let expected = self.tiling.tile_len(self.channels);
         if values.len() != expected {
-            return Err(Error::TileLength {
-                tile,
-                expected,
-                actual: values.len(),
-            });
+            return Err(Error::TileLength { tile, expected, actual: values.len() });
         }
         assert!(self.held[tile.get()].is_none(), "tile {} arrived twice", tile.0);
         let tiling = Arc::clone(&self.tiling);
@@ -89,9 +79,7 @@ impl Gather {
         each: &mut impl FnMut(CellIndex, Row, &[f32]),
     ) -> Result<(), Error> {
         let tiles = self.tiling.cells().tiles(cell);
-        let values: Vec<&[f32]> = tiles
-            .filter_map(|tile| self.held[tile.get()].as_deref())
-            .collect();
+        let values: Vec<&[f32]> = tiles.filter_map(|tile| self.held[tile.get()].as_deref()).collect();
         blend.rows(cell, &values, |row, values| each(cell, row, values))
     }
 

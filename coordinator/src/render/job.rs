@@ -102,13 +102,7 @@ impl Job {
     pub fn new(plan: Plan, source: Option<Picture>) -> (Self, Vec<Action>) {
         let total = plan.summary().tasks as u64;
         let dump = plan.spec().dump.then(Dump::default);
-        let progress = Progress {
-            stage: Stage::Embed,
-            stage_done: 0,
-            stage_total: 1,
-            done: 0,
-            total,
-        };
+        let progress = Progress { stage: Stage::Embed, stage_done: 0, stage_total: 1, done: 0, total };
         let mut job = Self {
             plan: Arc::new(plan),
             source,
@@ -178,11 +172,7 @@ impl Job {
         let stage = self.progress.stage.name();
         match (self.tasks.get(&task), &self.state) {
             (Some(&Item::Group(group)), State::Denoising(_, pass)) => {
-                format!(
-                    "{stage} tile {}, model call {}",
-                    pass.first_tile(group).0,
-                    pass.call(group).0
-                )
+                format!("{stage} tile {}, model call {}", pass.first_tile(group).0, pass.call(group).0)
             }
             (Some(Item::Decode(tile)), _) => format!("{stage} tile {} (vae decoder)", tile.0),
             (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
@@ -213,18 +203,12 @@ impl Job {
             self.embeddings = Embeddings::new(self.texts().len(), tensors)?;
             return Ok(self.embedded());
         }
-        let [tensor] = <[Tensor; 1]>::try_from(tensors).map_err(|tensors| Error::Count {
-            expected: 1,
-            actual: tensors.len(),
-        })?;
+        let [tensor] = <[Tensor; 1]>::try_from(tensors)
+            .map_err(|tensors| Error::Count { expected: 1, actual: tensors.len() })?;
         match (item, &mut self.state) {
             (Item::Group(group), State::Denoising(_, pass)) => {
                 let ready = pass.complete(group, &tensor)?;
-                if pass.is_done() {
-                    self.denoised()
-                } else {
-                    Ok(self.enqueue_groups(ready))
-                }
+                if pass.is_done() { self.denoised() } else { Ok(self.enqueue_groups(ready)) }
             }
             (Item::Decode(tile), State::Decoding(_, decode)) => match decode.complete(tile, tensor)? {
                 Some(decoded) => self.decoded(decoded),
@@ -245,26 +229,18 @@ impl Job {
         match (computed, std::mem::replace(&mut self.state, State::Ended)) {
             (Computed::Started { pass, ready, kept }, State::Computing(then)) => {
                 if let Some(dump) = &mut self.dump {
-                    kept.into_iter()
-                        .for_each(|(name, tensor)| dump.keep(name, tensor));
+                    kept.into_iter().for_each(|(name, tensor)| dump.keep(name, tensor));
                 }
-                let stage = if then == Then::Base {
-                    Stage::Base
-                } else {
-                    Stage::Hires
-                };
+                let stage = if then == Then::Base { Stage::Base } else { Stage::Hires };
                 self.enter(stage, pass.plan().tasks());
                 self.state = State::Denoising(then, pass);
                 Ok(self.enqueue_groups(ready))
             }
             (Computed::Enlarged(picture), State::Computing(_)) => {
                 let plan = match &self.plan.enlarge {
-                    Some(
-                        Enlarge::Picture { encode, .. }
-                        | Enlarge::Latent {
-                            encode: Some(encode), ..
-                        },
-                    ) => encode.clone(),
+                    Some(Enlarge::Picture { encode, .. } | Enlarge::Latent { encode: Some(encode), .. }) => {
+                        encode.clone()
+                    }
                     _ => return Ok(Vec::new()),
                 };
                 let (tiles, channels) = (plan.tasks(), self.plan.facts().latent_channels as usize);
@@ -278,17 +254,12 @@ impl Job {
     }
 
     fn embedded(&mut self) -> Vec<Action> {
-        if let (Some(dump), Some(setup)) = (
-            &mut self.dump,
-            self.plan.base.as_ref().or(self.plan.hires.as_ref()),
-        ) {
+        if let (Some(dump), Some(setup)) =
+            (&mut self.dump, self.plan.base.as_ref().or(self.plan.hires.as_ref()))
+        {
             let [prompt, negative] = self.embeddings.first(setup);
-            prompt
-                .into_iter()
-                .for_each(|tensor| dump.keep("prompt_embeds", tensor));
-            negative
-                .into_iter()
-                .for_each(|tensor| dump.keep("negative_embeds", tensor));
+            prompt.into_iter().for_each(|tensor| dump.keep("prompt_embeds", tensor));
+            negative.into_iter().for_each(|tensor| dump.keep("negative_embeds", tensor));
         }
         let plan = Arc::clone(&self.plan);
         if let Some(base) = &plan.base {
@@ -314,21 +285,12 @@ impl Job {
         let pass_plan = pass.plan().clone();
         let latent = pass.into_latent();
         if let Some(dump) = &mut self.dump {
-            let name = if then == Then::Base {
-                "base_latent"
-            } else {
-                "hires_latent"
-            };
+            let name = if then == Then::Base { "base_latent" } else { "hires_latent" };
             dump.keep(name, compute::latent_tensor(&pass_plan, &latent)?);
         }
         let plan = Arc::clone(&self.plan);
         match (then, &plan.enlarge) {
-            (
-                Then::Base,
-                Some(Enlarge::Picture {
-                    decode: Some(decode), ..
-                }),
-            ) => {
+            (Then::Base, Some(Enlarge::Picture { decode: Some(decode), .. })) => {
                 self.enter(Stage::Upscale, decode.tasks());
                 let run = Decode::new(decode.clone(), &latent, plan.facts().scaling_factor, false)?;
                 self.state = State::Decoding(Then::Base, Box::new(run));
@@ -360,9 +322,7 @@ impl Job {
             dump.keep("image", Tensor::new(shape, image)?);
         }
         self.enter(Stage::Save, 0);
-        Ok(self.compute(Then::Hires, move || {
-            compute::write(&picture, &metadata::of(&plan), dump)
-        }))
+        Ok(self.compute(Then::Hires, move || compute::write(&picture, &metadata::of(&plan), dump)))
     }
 
     /// The latent to enlarge is there: the base pass's own, or an encoded picture.
@@ -376,9 +336,7 @@ impl Job {
         let plan = Arc::clone(&self.plan);
         self.compute(Then::Hires, move || {
             let latent = match &plan.enlarge {
-                Some(Enlarge::Latent {
-                    filter, cover, keep, ..
-                }) => {
+                Some(Enlarge::Latent { filter, cover, keep, .. }) => {
                     let from = plan.latent_size(plan.base_size());
                     compute::resize_latent((&latent, from), *filter, *cover, *keep)?
                 }
@@ -405,12 +363,7 @@ impl Job {
         if self.progress.stage == stage {
             self.progress.stage_total = self.progress.stage_done + tasks as u64;
         } else {
-            self.progress = Progress {
-                stage,
-                stage_done: 0,
-                stage_total: tasks as u64,
-                ..self.progress
-            };
+            self.progress = Progress { stage, stage_done: 0, stage_total: tasks as u64, ..self.progress };
         }
     }
 
@@ -425,12 +378,7 @@ impl Job {
             .map(|group| {
                 let (call, _) = pass.call(group);
                 let guidance = self.embeddings.guidance(self.setup(*then), call, cfg_scale);
-                (
-                    group,
-                    call,
-                    pass.neighbours(group),
-                    conditioning::names(&guidance),
-                )
+                (group, call, pass.neighbours(group), conditioning::names(&guidance))
             })
             .collect();
         let mut requests = Vec::with_capacity(items.len());
@@ -445,9 +393,7 @@ impl Job {
         let indices = (0..).map(TileIndex).take(tiles);
         let stage = self.progress.stage as u64;
         vec![Action::Enqueue(
-            indices
-                .map(|tile| self.request(item(tile), stage << 32, 0, Vec::new()))
-                .collect(),
+            indices.map(|tile| self.request(item(tile), stage << 32, 0, Vec::new())).collect(),
         )]
     }
 
@@ -455,12 +401,7 @@ impl Job {
         let task = TaskNumber(self.next_task);
         self.next_task += 1;
         self.tasks.insert(task, item);
-        Request {
-            task,
-            call,
-            rank: u32::MAX - waiting,
-            tensors,
-        }
+        Request { task, call, rank: u32::MAX - waiting, tensors }
     }
 
     fn setup(&self, then: Then) -> &PassSetup {
@@ -477,23 +418,11 @@ impl Job {
 
     fn noise(&self, then: Then) -> Noise {
         let names = match then {
-            Then::Base => Names {
-                noise: "base_noise",
-                origin: "base_origin",
-                start: "base_start",
-            },
-            Then::Hires => Names {
-                noise: "hires_noise",
-                origin: "upscaled_latent",
-                start: "hires_start",
-            },
+            Then::Base => Names { noise: "base_noise", origin: "base_origin", start: "base_start" },
+            Then::Hires => Names { noise: "hires_noise", origin: "upscaled_latent", start: "hires_start" },
         };
         let spec = self.plan.spec();
-        Noise {
-            rng: spec.rng,
-            seed: spec.seed,
-            dump: self.dump.is_some().then_some(names),
-        }
+        Noise { rng: spec.rng, seed: spec.seed, dump: self.dump.is_some().then_some(names) }
     }
 }
 

@@ -26,10 +26,7 @@ pub(super) fn of(plan: &Plan) -> Texts {
         "job": plan.spec(),
         "plan": plan.summary(),
     });
-    Texts {
-        parameters: parameters(plan).to_text(),
-        tessera: job.to_string(),
-    }
+    Texts { parameters: parameters(plan).to_text(), tessera: job.to_string() }
 }
 
 /// A1111's keys, in A1111's order.
@@ -57,23 +54,14 @@ fn parameters(plan: &Plan) -> Parameters {
         fields.push(("Hires upscaler", spec.upscaler.a1111_name().to_owned()));
         let grid = hires.plan.tiling.grid();
         fields.push(("Tile method", spec.tile_method.a1111_name().to_owned()));
-        fields.push((
-            "Tile size",
-            text(Size {
-                width: grid.x().tile(),
-                height: grid.y().tile(),
-            }),
-        ));
+        fields.push(("Tile size", text(Size { width: grid.x().tile(), height: grid.y().tile() })));
         fields.push(("Tile count", grid.tiles().len().to_string()));
     }
     fields.push(("Version", format!("tessera {}", env!("CARGO_PKG_VERSION"))));
     Parameters {
         prompt: spec.prompt.clone(),
         negative: spec.negative_prompt.clone(),
-        fields: fields
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        fields: fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     }
 }
 

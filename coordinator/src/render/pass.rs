@@ -91,26 +91,15 @@ impl Pass {
         let tiling = &plan.tiling;
         let cells = tiling.cells();
         let tiles: Vec<TileIndex> = tiling.grid().indices().collect();
-        let groups: Vec<Group> = tiles
-            .chunks(plan.batch)
-            .map(|tiles| Group::new(tiles, tiling))
-            .collect();
+        let groups: Vec<Group> = tiles.chunks(plan.batch).map(|tiles| Group::new(tiles, tiling)).collect();
         let indices = || (0..).map(GroupIndex).take(groups.len());
-        let group_of = groups
-            .iter()
-            .zip(indices())
-            .flat_map(|(group, index)| group.tiles.iter().map(move |_| index));
+        let group_of =
+            groups.iter().zip(indices()).flat_map(|(group, index)| group.tiles.iter().map(move |_| index));
         let (width, height) = tiling.grid().canvas();
         let pass = Self {
             group_of: group_of.collect(),
             gather: Gather::new(Arc::clone(tiling), plan.channels),
-            canvas: Canvas::new(
-                x,
-                (width as usize, height as usize),
-                noise,
-                &plan.sampling,
-                cells.count(),
-            ),
+            canvas: Canvas::new(x, (width as usize, height as usize), noise, &plan.sampling, cells.count()),
             cells_left: cells.count(),
             groups,
             plan,
@@ -160,10 +149,7 @@ impl Pass {
             crop(latent, grid.tile(tile), grid.padded(), values)?;
         }
         let (width, height) = grid.padded();
-        Ok(Tensor::new(
-            [tiles.len(), plan.channels, height as usize, width as usize],
-            batch,
-        )?)
+        Ok(Tensor::new([tiles.len(), plan.channels, height as usize, width as usize], batch)?)
     }
 
     /// Takes the network's guided output for a group's tiles; returns the groups that may be sent now.
@@ -171,21 +157,12 @@ impl Pass {
     /// # Errors
     /// The output has another shape than the tiles.
     pub fn complete(&mut self, group: GroupIndex, output: &Tensor) -> Result<Vec<GroupIndex>, Error> {
-        let Self {
-            plan,
-            groups,
-            gather,
-            canvas,
-            ..
-        } = self;
+        let Self { plan, groups, gather, canvas, .. } = self;
         let state = &mut groups[group.0 as usize];
         let length = plan.tiling.tile_len(plan.channels);
         let expected = state.tiles.len() * length;
         if output.data().len() != expected {
-            return Err(Error::Output {
-                expected,
-                actual: output.data().len(),
-            });
+            return Err(Error::Output { expected, actual: output.data().len() });
         }
         let call = state.call;
         state.call += 1;
@@ -243,30 +220,18 @@ impl Group {
         let around: BTreeSet<TileIndex> = tiles.iter().flat_map(|&tile| cells.neighbours(tile)).collect();
         let neighbours = around.iter().filter(|tile| !tiles.contains(tile)).count();
         let neighbours = u32::try_from(neighbours).unwrap_or(u32::MAX);
-        Self {
-            tiles: tiles.to_vec(),
-            call: 0,
-            blocked: 0,
-            neighbours,
-        }
+        Self { tiles: tiles.to_vec(), call: 0, blocked: 0, neighbours }
     }
 
     /// The cells under its tiles, each once.
     fn cells(&self, tiling: &Tiling) -> BTreeSet<CellIndex> {
-        self.tiles
-            .iter()
-            .flat_map(|&tile| tiling.cells().cells(tile))
-            .collect()
+        self.tiles.iter().flat_map(|&tile| tiling.cells().cells(tile)).collect()
     }
 }
 
 /// The groups whose tiles cover a cell, each once.
 fn groups_over(tiling: &Tiling, group_of: &[GroupIndex], cell: CellIndex) -> BTreeSet<GroupIndex> {
-    tiling
-        .cells()
-        .tiles(cell)
-        .map(|tile| group_of[tile.get()])
-        .collect()
+    tiling.cells().tiles(cell).map(|tile| group_of[tile.get()]).collect()
 }
 
 #[cfg(test)]

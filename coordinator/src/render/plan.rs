@@ -162,12 +162,7 @@ impl Plan {
     /// # Errors
     /// The job cannot be rendered by a model with these facts, or asks for something that contradicts itself.
     pub fn new(spec: &JobSpec, facts: &ModelFacts, image: Option<Size>) -> Result<Self, Error> {
-        Planner {
-            spec,
-            facts,
-            notes: Vec::new(),
-        }
-        .plan(image)
+        Planner { spec, facts, notes: Vec::new() }.plan(image)
     }
 
     /// The job.
@@ -202,10 +197,7 @@ impl Plan {
         match (&self.base, self.source) {
             (Some(base), _) => {
                 let (width, height) = base.plan.tiling.grid().canvas();
-                Size {
-                    width: width * scale,
-                    height: height * scale,
-                }
+                Size { width: width * scale, height: height * scale }
             }
             (None, Some(source)) => source,
             (None, None) => self.target(),
@@ -293,10 +285,7 @@ impl Planner<'_> {
         let (steps, start) = match stage {
             Stage::Base => (spec.steps, Start::Whole),
             Stage::Hires { .. } => {
-                let start = Start::Strength {
-                    denoise: spec.denoising_strength,
-                    steps: spec.strength_steps,
-                };
+                let start = Start::Strength { denoise: spec.denoising_strength, steps: spec.strength_steps };
                 (spec.hires_steps(), start)
             }
         };
@@ -313,51 +302,29 @@ impl Planner<'_> {
         };
         let sampling = Arc::new(Sampling::new(&settings, table)?);
         let batch = (spec.tile_batch as usize).min(tiling.grid().tiles().len());
-        let plan = PassPlan {
-            sampling,
-            tiling,
-            batch,
-            channels: facts.latent_channels as usize,
-        };
+        let plan = PassPlan { sampling, tiling, batch, channels: facts.latent_channels as usize };
         let timeline = match stage {
             Stage::Base | Stage::Hires { before: None } => Timeline::base(calls(&plan)),
             Stage::Hires { before: Some(before) } => Timeline::hires(before, calls(&plan)),
         };
         let prompt = Prompt::positive(&spec.prompt)?.conditioning(timeline, texts)?;
         let negative = Prompt::negative(&spec.negative_prompt)?.conditioning(timeline, texts)?;
-        Ok(PassSetup {
-            plan,
-            prompt,
-            negative,
-        })
+        Ok(PassSetup { plan, prompt, negative })
     }
 
     /// The denoising tiles over a canvas of `size` px.
     fn tiling(&mut self, size: Size, tiled: bool) -> Result<Tiling, Error> {
         let (spec, facts) = (self.spec, self.facts);
         let side = (facts.sample_size * 3 / 2).max(8);
-        let tile = spec.tile.unwrap_or(Size {
-            width: side,
-            height: side,
-        });
+        let tile = spec.tile.unwrap_or(Size { width: side, height: side });
         let overlap = spec.overlap.unwrap_or(tile.width.min(tile.height) / 4);
         let canvas = latent(size, facts);
         let multiple = facts.latent_multiple;
         let axis = |length, tile| {
             let request = if tiled {
-                AxisRequest {
-                    length,
-                    tile,
-                    overlap,
-                    multiple,
-                }
+                AxisRequest { length, tile, overlap, multiple }
             } else {
-                AxisRequest {
-                    length,
-                    tile: length,
-                    overlap: 0,
-                    multiple,
-                }
+                AxisRequest { length, tile: length, overlap: 0, multiple }
             };
             Axis::new(spec.tile_grid, request).map_err(Error::Tiles)
         };
@@ -383,11 +350,7 @@ impl Planner<'_> {
         let facts = self.facts;
         let from_picture = sizes.from_picture;
         if let Some(filter) = LatentFilter::of(self.spec.upscaler) {
-            let encode = if from_picture {
-                Some(self.vae_encode(sizes.base)?)
-            } else {
-                None
-            };
+            let encode = if from_picture { Some(self.vae_encode(sizes.base)?) } else { None };
             return Ok(Enlarge::Latent {
                 filter,
                 cover: latent(hires.cover, facts),
@@ -398,11 +361,7 @@ impl Planner<'_> {
         if !facts.encodes_images {
             return Err(self.no_encoder("this upscaler", ", or use --upscaler latent"));
         }
-        let decode = if from_picture {
-            None
-        } else {
-            Some(self.vae_decode(sizes.base)?)
-        };
+        let decode = if from_picture { None } else { Some(self.vae_decode(sizes.base)?) };
         Ok(Enlarge::Picture {
             decode,
             cover: hires.cover,
@@ -417,11 +376,7 @@ impl Planner<'_> {
         let bytes = plan.image.tile_len(3) * size_of::<f32>();
         // The rest of the message is a few hundred bytes.
         if limits::FLEET_MESSAGE - (64 << 10) < bytes {
-            return Err(Error::VaeTileBytes {
-                width,
-                height,
-                mib: bytes >> 20,
-            });
+            return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
         }
         Ok(plan)
     }
@@ -440,31 +395,17 @@ impl Planner<'_> {
                 VaeMode::Off => length,
             };
             // A quarter of the tile, as diffusers' tiled VAE has it.
-            let request = AxisRequest {
-                length,
-                tile,
-                overlap: tile / 4,
-                multiple: 1,
-            };
+            let request = AxisRequest { length, tile, overlap: tile / 4, multiple: 1 };
             Axis::new(TileGrid::Spread, request).map_err(Error::VaeTiles)
         };
         let grid = Grid::new(axis(canvas.width)?, axis(canvas.height)?).map_err(Error::VaeTiles)?;
         let latent = Tiling::new(grid, WeightKind::Ramp);
-        let image = latent
-            .scaled(self.facts.vae_scale, WeightKind::Ramp)
-            .map_err(Error::VaeTiles)?;
-        Ok(VaePlan {
-            latent: Arc::new(latent),
-            image: Arc::new(image),
-        })
+        let image = latent.scaled(self.facts.vae_scale, WeightKind::Ramp).map_err(Error::VaeTiles)?;
+        Ok(VaePlan { latent: Arc::new(latent), image: Arc::new(image) })
     }
 
     fn no_encoder(&self, purpose: &'static str, advice: &'static str) -> Error {
-        Error::NoEncoder {
-            model: self.facts.name.clone(),
-            purpose,
-            advice,
-        }
+        Error::NoEncoder { model: self.facts.name.clone(), purpose, advice }
     }
 }
 
@@ -484,10 +425,7 @@ fn calls(plan: &PassPlan) -> u32 {
 
 /// A size in latent px from one in px.
 fn latent(size: Size, facts: &ModelFacts) -> Size {
-    Size {
-        width: size.width / facts.vae_scale,
-        height: size.height / facts.vae_scale,
-    }
+    Size { width: size.width / facts.vae_scale, height: size.height / facts.vae_scale }
 }
 
 fn betas(facts: &ModelFacts) -> BetaSchedule {

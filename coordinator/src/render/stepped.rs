@@ -49,24 +49,10 @@ impl Canvas {
     ) -> Self {
         let length = x.len();
         let register = |index| {
-            if index < sampling.registers() {
-                vec![0.0; length]
-            } else {
-                Vec::new()
-            }
+            if index < sampling.registers() { vec![0.0; length] } else { Vec::new() }
         };
-        let noise = NoiseTape {
-            source,
-            draws: VecDeque::new(),
-            first: 0,
-            cells,
-        };
-        Self {
-            registers: std::array::from_fn(register),
-            x,
-            size,
-            noise,
-        }
+        let noise = NoiseTape { source, draws: VecDeque::new(), first: 0, cells };
+        Self { registers: std::array::from_fn(register), x, size, noise }
     }
 
     pub(super) fn x(&self) -> &[f32] {
@@ -94,9 +80,7 @@ impl Canvas {
             x: &mut self.x[range.clone()],
             prediction,
             registers: [part(first, &range), part(second, &range)],
-            noise: sampling.calls()[call]
-                .noise_draw
-                .map(|draw| &self.noise.get(draw)[range]),
+            noise: sampling.calls()[call].noise_draw.map(|draw| &self.noise.get(draw)[range]),
         };
         sampling.advance(call, lane);
     }
@@ -111,11 +95,7 @@ impl Canvas {
 
 /// The row of a register; nothing of one that the solver does not use.
 fn part<'a>(register: &'a mut [f32], range: &std::ops::Range<usize>) -> &'a mut [f32] {
-    if register.is_empty() {
-        register
-    } else {
-        &mut register[range.clone()]
-    }
+    if register.is_empty() { register } else { &mut register[range.clone()] }
 }
 
 // === impl NoiseTape ===
@@ -123,10 +103,7 @@ fn part<'a>(register: &'a mut [f32], range: &std::ops::Range<usize>) -> &'a mut 
 impl NoiseTape {
     fn reach(&mut self, draw: usize, length: usize) {
         while self.first + self.draws.len() <= draw {
-            self.draws.push_back(Draw {
-                values: self.source.draw(length),
-                cells_left: self.cells,
-            });
+            self.draws.push_back(Draw { values: self.source.draw(length), cells_left: self.cells });
         }
     }
 

@@ -43,9 +43,7 @@ impl Fleet for FleetService {
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let worker = self.actor.enlist(hello, outbox).await.map_err(Error::from)?;
         tokio::spawn(listen(self.actor.clone(), worker, inbox));
-        Ok(Response::new(Box::pin(
-            ReceiverStream::new(messages).map(|message| Ok(message.into())),
-        )))
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(|message| Ok(message.into())))))
     }
 }
 

@@ -44,11 +44,7 @@ impl JobsService {
             None => None,
             Some(bytes) => {
                 let decode = move || picture::decode(&bytes, limits::IMAGE_PIXELS);
-                Some(
-                    tokio::task::spawn_blocking(decode)
-                        .await
-                        .map_err(|_| Error::Background)??,
-                )
+                Some(tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Background)??)
             }
         };
         Ok(self.actor.submit(spec, image).await?)
@@ -80,11 +76,7 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let statuses = self
-            .actor
-            .watch(id(&request.into_inner().job)?)
-            .await
-            .map_err(Error::from)?;
+        let statuses = self.actor.watch(id(&request.into_inner().job)?).await.map_err(Error::from)?;
         // One status waits for the client; what changes meanwhile is seen in the next one.
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(until_final(statuses, answers));
@@ -95,19 +87,13 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::CancelRequest>,
     ) -> Result<Response<wire::JobStatus>, Status> {
-        let status = self
-            .actor
-            .cancel(id(&request.into_inner().job)?)
-            .await
-            .map_err(Error::from)?;
+        let status = self.actor.cancel(id(&request.into_inner().job)?).await.map_err(Error::from)?;
         Ok(Response::new(status.into()))
     }
 
     async fn list(&self, _: Request<wire::ListRequest>) -> Result<Response<wire::ListResponse>, Status> {
         let jobs = self.actor.list().await.map_err(Error::from)?;
-        Ok(Response::new(wire::ListResponse {
-            jobs: jobs.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(wire::ListResponse { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
     async fn fetch(
@@ -125,9 +111,7 @@ impl Jobs for JobsService {
         _: Request<wire::WorkersRequest>,
     ) -> Result<Response<wire::WorkersResponse>, Status> {
         let workers = self.actor.workers().await.map_err(Error::from)?;
-        Ok(Response::new(wire::WorkersResponse {
-            workers: workers.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(wire::WorkersResponse { workers: workers.into_iter().map(Into::into).collect() }))
     }
 }
 
@@ -158,16 +142,9 @@ async fn until_final(
 async fn read(mut file: File, total: u64, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
     loop {
         let mut data = Vec::with_capacity(limits::FETCH_CHUNK);
-        let chunk = match (&mut file)
-            .take(limits::FETCH_CHUNK as u64)
-            .read_to_end(&mut data)
-            .await
-        {
+        let chunk = match (&mut file).take(limits::FETCH_CHUNK as u64).read_to_end(&mut data).await {
             Ok(0) => return,
-            Ok(_) => Ok(wire::FetchChunk {
-                data: Bytes::from(data),
-                total,
-            }),
+            Ok(_) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
             Err(error) => Err(Error::from(error).into()),
         };
         let failed = chunk.is_err();

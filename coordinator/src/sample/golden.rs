@@ -34,10 +34,7 @@ impl Golden {
     }
 
     fn words(&self, name: &str) -> impl Iterator<Item = [u8; 4]> {
-        let tensor = self
-            .tensors
-            .tensor(name)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let tensor = self.tensors.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         tensor.data().chunks_exact(4).map(|word| word.try_into().unwrap())
     }
 
@@ -70,8 +67,5 @@ pub(crate) fn worst(a: &[f32], b: &[f32]) -> f32 {
 pub(crate) fn worst_relative(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "tensors to compare are equally long");
     let relative = |(&a, &b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() / b.abs() };
-    a.iter()
-        .zip(b)
-        .map(relative)
-        .fold(0.0, |worst, d| if d > worst || d.is_nan() { d } else { worst })
+    a.iter().zip(b).map(relative).fold(0.0, |worst, d| if d > worst || d.is_nan() { d } else { worst })
 }

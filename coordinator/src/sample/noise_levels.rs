@@ -64,12 +64,8 @@ pub enum Error {
 
 impl BetaSchedule {
     /// What Stable Diffusion 1.x, 2.x and XL were trained with.
-    pub const STABLE_DIFFUSION: Self = Self {
-        kind: BetaKind::ScaledLinear,
-        start: 0.00085,
-        end: 0.012,
-        steps: 1000,
-    };
+    pub const STABLE_DIFFUSION: Self =
+        Self { kind: BetaKind::ScaledLinear, start: 0.00085, end: 0.012, steps: 1000 };
 
     /// `1 - beta` of every timestep, rounded to f32 wherever torch rounds.
     fn alphas(&self) -> Vec<f32> {
@@ -91,11 +87,7 @@ fn evenly(start: f32, end: f32, steps: usize) -> impl Iterator<Item = f32> {
     let step = (end - start) / (steps - 1) as f32;
     (0..steps).map(move |i| {
         let from_end = steps - 1 - i;
-        if i < steps / 2 {
-            step.mul_add(i as f32, start)
-        } else {
-            (-step).mul_add(from_end as f32, end)
-        }
+        if i < steps / 2 { step.mul_add(i as f32, start) } else { (-step).mul_add(from_end as f32, end) }
     })
 }
 
@@ -110,12 +102,7 @@ impl SigmaTable {
     /// # Errors
     /// Fewer than 2 steps, betas out of range, or a noise level that is not finite and growing.
     pub fn new(betas: &BetaSchedule) -> Result<Self, Error> {
-        let &BetaSchedule {
-            start,
-            end,
-            steps,
-            kind: _,
-        } = betas;
+        let &BetaSchedule { start, end, steps, kind: _ } = betas;
         if steps < 2 {
             return Err(Error::TooFewSteps { steps });
         }
@@ -139,10 +126,7 @@ impl SigmaTable {
 
     /// How many training timesteps there are.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a table is never empty: at least 2 timesteps"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "a table is never empty: at least 2 timesteps")]
     pub fn len(&self) -> usize {
         self.sigmas.len()
     }

@@ -31,11 +31,7 @@ impl Prediction {
             Self::Epsilon => (1.0, -sigma),
             Self::V => (1.0 / variance, -sigma * c_in),
         };
-        Scaling {
-            c_in: single(c_in),
-            c_skip: single(c_skip),
-            c_out: single(c_out),
-        }
+        Scaling { c_in: single(c_in), c_skip: single(c_skip), c_out: single(c_out) }
     }
 }
 
@@ -61,21 +57,12 @@ mod tests {
             let x = latent + sigma * noise;
             // In the variance-preserving space: a = cos, b = sin of the noise angle, v = a * noise - b *
             // latent.
-            let (a, b) = (
-                1.0 / (1.0 + sigma * sigma).sqrt(),
-                sigma / (1.0 + sigma * sigma).sqrt(),
-            );
-            let outputs = [
-                (Prediction::Epsilon, noise),
-                (Prediction::V, a * noise - b * latent),
-            ];
+            let (a, b) = (1.0 / (1.0 + sigma * sigma).sqrt(), sigma / (1.0 + sigma * sigma).sqrt());
+            let outputs = [(Prediction::Epsilon, noise), (Prediction::V, a * noise - b * latent)];
             for (prediction, output) in outputs {
                 let scaling = prediction.scaling(sigma);
                 let x0 = scaling.denoised(single(x), single(output));
-                assert!(
-                    (f64::from(x0) - latent).abs() < 2e-6,
-                    "{prediction:?} at {sigma}: {x0}"
-                );
+                assert!((f64::from(x0) - latent).abs() < 2e-6, "{prediction:?} at {sigma}: {x0}");
                 let input = f64::from(scaling.c_in) * x;
                 assert!(
                     (input - (a * latent + b * noise)).abs() < 1e-6,

@@ -100,13 +100,7 @@ impl Sampling {
     /// # Errors
     /// No steps, a strength out of range or too weak for one step, or more DDIM steps than timesteps.
     pub fn new(settings: &Settings, table: &SigmaTable) -> Result<Self, Error> {
-        let &Settings {
-            sampler,
-            steps,
-            prediction,
-            start,
-            schedule,
-        } = settings;
+        let &Settings { sampler, steps, prediction, start, schedule } = settings;
         let span = match start {
             Start::Whole => Span::whole(steps)?,
             Start::Strength { denoise, steps: mode } => Span::of_strength(mode, steps, denoise)?,
@@ -124,25 +118,13 @@ impl Sampling {
             }
         };
         let evaluations = solver::evaluations(sampler, &sigmas);
-        let moves: Vec<_> = evaluations
-            .iter()
-            .map(|e| (prediction.scaling(e.sigma), e.update))
-            .collect();
+        let moves: Vec<_> = evaluations.iter().map(|e| (prediction.scaling(e.sigma), e.update)).collect();
         let mut draws = 0..;
         let calls =
-            evaluations
-                .iter()
-                .zip(&moves)
-                .map(|(&Evaluation { step, sigma, update }, (scaling, _))| {
-                    let noise_draw = if update.needs_noise() { draws.next() } else { None };
-                    ModelCall {
-                        step,
-                        sigma,
-                        timestep: table.sigma_to_t(sigma),
-                        c_in: scaling.c_in,
-                        noise_draw,
-                    }
-                });
+            evaluations.iter().zip(&moves).map(|(&Evaluation { step, sigma, update }, (scaling, _))| {
+                let noise_draw = if update.needs_noise() { draws.next() } else { None };
+                ModelCall { step, sigma, timestep: table.sigma_to_t(sigma), c_in: scaling.c_in, noise_draw }
+            });
         Ok(Self {
             calls: calls.collect(),
             moves,
@@ -189,11 +171,7 @@ impl Sampling {
     pub fn start_from_latent(&self, latent: &[f32], noise: &[f32]) -> Vec<f32> {
         assert_eq!(latent.len(), noise.len(), "noise covers the latent");
         let sigma = single(self.calls[0].sigma);
-        latent
-            .iter()
-            .zip(noise)
-            .map(|(latent, noise)| latent + noise * sigma)
-            .collect()
+        latent.iter().zip(noise).map(|(latent, noise)| latent + noise * sigma).collect()
     }
 
     /// Moves one row past call number `call`, whose output is there. Elementwise: rows may be cut anyhow.

@@ -39,10 +39,7 @@ pub fn sigmas(schedule: Schedule, table: &SigmaTable, span: Span) -> Vec<f64> {
     };
     // One step alone starts at the most noise.
     let gaps = (span.total() - 1).max(1) as f64;
-    (span.start()..span.total())
-        .map(|i| level(i as f64 / gaps))
-        .chain([0.0])
-        .collect()
+    (span.start()..span.total()).map(|i| level(i as f64 / gaps)).chain([0.0]).collect()
 }
 
 /// DDIM's own timesteps before each step of `span`, falling; it ends at the noise level of timestep 0.
@@ -58,15 +55,9 @@ pub fn ddim_timesteps(table: &SigmaTable, span: Span) -> Result<Vec<usize>, TooM
     let timesteps = table.len();
     let spacing = timesteps / span.total();
     if spacing == 0 {
-        return Err(TooManySteps {
-            total: span.total(),
-            timesteps,
-        });
+        return Err(TooManySteps { total: span.total(), timesteps });
     }
-    Ok((0..span.runs())
-        .rev()
-        .map(|k| (k * spacing + 1).min(timesteps - 1))
-        .collect())
+    Ok((0..span.runs()).rev().map(|k| (k * spacing + 1).min(timesteps - 1)).collect())
 }
 
 #[cfg(test)]
@@ -126,21 +117,12 @@ mod tests {
         for steps in STEPS.into_iter().chain([28, 30, 66]) {
             let ours = ddim_timesteps(&table, Span::whole(steps).unwrap()).unwrap();
             let theirs = golden.f64s(&format!("ddim.{steps}.timesteps"));
-            assert!(
-                ours.iter().map(|&t| t as f64).eq(theirs),
-                "{steps} steps: {ours:?}"
-            );
+            assert!(ours.iter().map(|&t| t as f64).eq(theirs), "{steps} steps: {ours:?}");
         }
         let ours = ddim_timesteps(&table, Span::whole(1000).unwrap()).unwrap();
+        assert_eq!((ours[0], ours[1], ours[999]), (999, 999, 1), "the webui clips timestep 1000 to 999");
         assert_eq!(
-            (ours[0], ours[1], ours[999]),
-            (999, 999, 1),
-            "the webui clips timestep 1000 to 999"
-        );
-        assert_eq!(
-            ddim_timesteps(&table, Span::whole(1001).unwrap())
-                .unwrap_err()
-                .to_string(),
+            ddim_timesteps(&table, Span::whole(1001).unwrap()).unwrap_err().to_string(),
             "ddim takes whole timesteps of the model, of which there are 1000, but a schedule of 1001 steps \
              is asked for: take fewer steps, a higher denoising strength or another sampler"
         );
@@ -155,10 +137,8 @@ mod tests {
                 _ => StrengthSteps::Diffusers,
             };
             let span = Span::of_strength(mode, 20, row["denoise"].as_f64().unwrap()).unwrap();
-            let mut ours: Vec<(&str, f64)> = Schedule::ALL
-                .iter()
-                .map(|&s| (s.name(), sigmas(s, &table, span)[0]))
-                .collect();
+            let mut ours: Vec<(&str, f64)> =
+                Schedule::ALL.iter().map(|&s| (s.name(), sigmas(s, &table, span)[0])).collect();
             ours.push(("ddim", table.at(ddim_timesteps(&table, span).unwrap()[0])));
             for (name, sigma) in ours {
                 let theirs = row["sigma"][name].as_f64().unwrap();
@@ -170,11 +150,7 @@ mod tests {
     /// Starting levels of 20 steps as k-diffusion has them, rounded to two places.
     #[test]
     fn known_starts_of_a1111() {
-        let rows = [
-            (0.3, [0.81, 0.34, 0.18]),
-            (0.4, [1.12, 0.64, 0.32]),
-            (0.7, [3.37, 3.82, 2.32]),
-        ];
+        let rows = [(0.3, [0.81, 0.34, 0.18]), (0.4, [1.12, 0.64, 0.32]), (0.7, [3.37, 3.82, 2.32])];
         for (denoise, expected) in rows {
             let span = Span::of_strength(StrengthSteps::A1111, 20, denoise).unwrap();
             for (&schedule, expected) in Schedule::ALL.iter().zip(expected) {

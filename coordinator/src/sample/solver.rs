@@ -63,10 +63,7 @@ pub(super) fn registers(sampler: Sampler) -> usize {
 
 /// Steps of one evaluation each: the number of the step and its two levels.
 fn steps(sigmas: &[f64]) -> impl Iterator<Item = (usize, f64, f64)> {
-    sigmas
-        .windows(2)
-        .enumerate()
-        .map(|(step, pair)| (step, pair[0], pair[1]))
+    sigmas.windows(2).enumerate().map(|(step, pair)| (step, pair[0], pair[1]))
 }
 
 // === impl Update ===

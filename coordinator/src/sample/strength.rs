@@ -58,10 +58,7 @@ impl Span {
     pub fn whole(steps: usize) -> Result<Self, Error> {
         match steps {
             0 => Err(Error::NoSteps),
-            1..=LONGEST => Ok(Self {
-                total: steps,
-                start: 0,
-            }),
+            1..=LONGEST => Ok(Self { total: steps, start: 0 }),
             _ => Err(Error::TooLong { denoise: 1.0, steps }),
         }
     }
@@ -87,17 +84,11 @@ impl Span {
             StrengthSteps::A1111 => {
                 let total = whole_part(steps as f64 / denoise.min(0.999)).filter(|&total| total <= LONGEST);
                 let total = total.ok_or(Error::TooLong { denoise, steps })?;
-                Ok(Self {
-                    total,
-                    start: total - steps,
-                })
+                Ok(Self { total, start: total - steps })
             }
             StrengthSteps::Diffusers => match whole_part(steps as f64 * denoise) {
                 None | Some(0) => Err(Error::NothingRuns { denoise, steps }),
-                Some(runs) => Ok(Self {
-                    start: steps - runs.min(steps),
-                    ..whole
-                }),
+                Some(runs) => Ok(Self { start: steps - runs.min(steps), ..whole }),
             },
         }
     }
@@ -128,9 +119,7 @@ impl Span {
     reason = "the value is checked to lie in 0..=u32::MAX; dropping the fraction is the purpose"
 )]
 fn whole_part(value: f64) -> Option<usize> {
-    (0.0..=f64::from(u32::MAX))
-        .contains(&value)
-        .then_some(value as usize)
+    (0.0..=f64::from(u32::MAX)).contains(&value).then_some(value as usize)
 }
 
 #[cfg(test)]
@@ -168,11 +157,7 @@ mod tests {
         let full = Span::of_strength(StrengthSteps::A1111, 20, 1.0).unwrap();
         assert_eq!(full, Span::whole(20).unwrap(), "strength 1 is the whole schedule");
         let long = Span::of_strength(StrengthSteps::A1111, 1000, 1.0).unwrap();
-        assert_eq!(
-            (long.total, long.start),
-            (1001, 1),
-            "strength counts as 0.999 at most, as in the webui"
-        );
+        assert_eq!((long.total, long.start), (1001, 1), "strength counts as 0.999 at most, as in the webui");
     }
 
     #[test]
@@ -183,10 +168,7 @@ mod tests {
             "denoising strength 0.04 of 20 steps leaves 0 steps to run: \
              raise the strength to at least 1/20 or take more steps"
         );
-        assert_eq!(
-            error(StrengthSteps::A1111, 0, 0.5),
-            "sampling needs at least 1 step, not 0"
-        );
+        assert_eq!(error(StrengthSteps::A1111, 0, 0.5), "sampling needs at least 1 step, not 0");
         assert_eq!(
             error(StrengthSteps::A1111, 20, 1e-9),
             "20 steps at denoising strength 0.000000001 ask for a schedule of more than 1000000 steps"
@@ -197,9 +179,6 @@ mod tests {
                 format!("denoising strength must be above 0 and at most 1, not {denoise}")
             );
         }
-        assert!(
-            Span::whole(LONGEST + 1).is_err(),
-            "a schedule has a longest length"
-        );
+        assert!(Span::whole(LONGEST + 1).is_err(), "a schedule has a longest length");
     }
 }

@@ -30,17 +30,11 @@ impl Artifacts {
         match folder {
             Some(folder) => {
                 fs::create_dir_all(folder)?;
-                Ok(Self {
-                    folder: folder.to_owned(),
-                    _temporary: None,
-                })
+                Ok(Self { folder: folder.to_owned(), _temporary: None })
             }
             None => {
                 let temporary = tempfile::Builder::new().prefix("tessera-").tempdir()?;
-                Ok(Self {
-                    folder: temporary.path().to_owned(),
-                    _temporary: Some(temporary),
-                })
+                Ok(Self { folder: temporary.path().to_owned(), _temporary: Some(temporary) })
             }
         }
     }
@@ -59,8 +53,7 @@ impl Artifacts {
         let mut file = NamedTempFile::new_in(&self.folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(self.path(job, artifact))
-            .map_err(|error| error.error)?;
+        file.persist(self.path(job, artifact)).map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -88,11 +81,7 @@ mod tests {
         artifacts.put(job, Artifact::Picture, b"png").unwrap();
         let path = artifacts.path(job, Artifact::Picture);
         assert_eq!(fs::read(&path).unwrap(), b"png");
-        assert_eq!(
-            fs::read_dir(&artifacts.folder).unwrap().count(),
-            1,
-            "nothing is left beside it"
-        );
+        assert_eq!(fs::read_dir(&artifacts.folder).unwrap().count(), 1, "nothing is left beside it");
         artifacts.remove(job);
         assert!(!path.exists());
         let folder = artifacts.folder.clone();

@@ -51,10 +51,7 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
         } = message;
         let draft = facts::Draft {
             name,
-            hash: hash
-                .as_ref()
-                .try_into()
-                .map_err(|_| Error::Range { field: "hash" })?,
+            hash: hash.as_ref().try_into().map_err(|_| Error::Range { field: "hash" })?,
             latent_channels,
             vae_scale,
             scaling_factor,

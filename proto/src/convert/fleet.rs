@@ -12,19 +12,14 @@ impl From<FromWorker> for wire::FromWorker {
     fn from(message: FromWorker) -> Self {
         use wire::from_worker::Message;
         let message = match message {
-            FromWorker::Hello(Hello { name, device, model }) => Message::Hello(wire::Hello {
-                contract: CONTRACT,
-                name,
-                device,
-                model: Some(model.into()),
-            }),
+            FromWorker::Hello(Hello { name, device, model }) => {
+                Message::Hello(wire::Hello { contract: CONTRACT, name, device, model: Some(model.into()) })
+            }
             FromWorker::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
             FromWorker::Outcome(outcome) => Message::Outcome(outcome.into()),
             FromWorker::Goodbye => Message::Goodbye(wire::Goodbye {}),
         };
-        Self {
-            message: Some(message),
-        }
+        Self { message: Some(message) }
     }
 }
 
@@ -47,23 +42,11 @@ impl TryFrom<wire::Hello> for Hello {
     type Error = Error;
 
     fn try_from(message: wire::Hello) -> Result<Self, Error> {
-        let wire::Hello {
-            contract,
-            name,
-            device,
-            model,
-        } = message;
+        let wire::Hello { contract, name, device, model } = message;
         if contract != CONTRACT {
-            return Err(Error::Contract {
-                theirs: contract,
-                ours: CONTRACT,
-            });
+            return Err(Error::Contract { theirs: contract, ours: CONTRACT });
         }
-        Ok(Self {
-            name,
-            device,
-            model: required("hello.model", model)?.try_into()?,
-        })
+        Ok(Self { name, device, model: required("hello.model", model)?.try_into()? })
     }
 }
 
@@ -71,20 +54,13 @@ impl From<Outcome> for wire::Outcome {
     fn from(outcome: Outcome) -> Self {
         use wire::outcome::Result as Wire;
         let result = match outcome.result {
-            Ok(tensors) => Wire::Tensors(wire::Tensors {
-                tensors: tensors.iter().map(Into::into).collect(),
-            }),
-            Err(Failure { kind, message }) => Wire::Failure(wire::Failure {
-                kind: wire::FailureKind::from(kind).into(),
-                message,
-            }),
+            Ok(tensors) => Wire::Tensors(wire::Tensors { tensors: tensors.iter().map(Into::into).collect() }),
+            Err(Failure { kind, message }) => {
+                Wire::Failure(wire::Failure { kind: wire::FailureKind::from(kind).into(), message })
+            }
         };
         let busy_us = u64::try_from(outcome.busy.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            lease: outcome.lease.get(),
-            busy_us,
-            result: Some(result),
-        }
+        Self { lease: outcome.lease.get(), busy_us, result: Some(result) }
     }
 }
 
@@ -93,26 +69,16 @@ impl TryFrom<wire::Outcome> for Outcome {
 
     fn try_from(message: wire::Outcome) -> Result<Self, Error> {
         use wire::outcome::Result as Wire;
-        let wire::Outcome {
-            lease,
-            busy_us,
-            result,
-        } = message;
+        let wire::Outcome { lease, busy_us, result } = message;
         let result = match required("outcome.result", result)? {
-            Wire::Tensors(wire::Tensors { tensors }) => Ok(tensors
-                .into_iter()
-                .map(Tensor::try_from)
-                .collect::<Result<_, _>>()?),
-            Wire::Failure(wire::Failure { kind, message }) => Err(Failure {
-                kind: FailureKind::from_number(kind)?,
-                message,
-            }),
+            Wire::Tensors(wire::Tensors { tensors }) => {
+                Ok(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?)
+            }
+            Wire::Failure(wire::Failure { kind, message }) => {
+                Err(Failure { kind: FailureKind::from_number(kind)?, message })
+            }
         };
-        Ok(Self {
-            lease: LeaseId::new(lease),
-            busy: Duration::from_micros(busy_us),
-            result,
-        })
+        Ok(Self { lease: LeaseId::new(lease), busy: Duration::from_micros(busy_us), result })
     }
 }
 
@@ -124,22 +90,16 @@ impl From<ToWorker> for wire::ToWorker {
                 worker: worker.get(),
                 heartbeat_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
             }),
-            ToWorker::Keep { digest, tensor } => Message::Keep(wire::Keep {
-                digest: Some(digest.into()),
-                tensor: Some((&tensor).into()),
-            }),
-            ToWorker::Forget { digest } => Message::Forget(wire::Forget {
-                digest: Some(digest.into()),
-            }),
-            ToWorker::Assign(Assignment { lease, work }) => Message::Assign(wire::Assign {
-                lease: lease.get(),
-                work: Some(work.into()),
-            }),
+            ToWorker::Keep { digest, tensor } => {
+                Message::Keep(wire::Keep { digest: Some(digest.into()), tensor: Some((&tensor).into()) })
+            }
+            ToWorker::Forget { digest } => Message::Forget(wire::Forget { digest: Some(digest.into()) }),
+            ToWorker::Assign(Assignment { lease, work }) => {
+                Message::Assign(wire::Assign { lease: lease.get(), work: Some(work.into()) })
+            }
             ToWorker::Withdraw { lease } => Message::Withdraw(wire::Withdraw { lease: lease.get() }),
         };
-        Self {
-            message: Some(message),
-        }
+        Self { message: Some(message) }
     }
 }
 
@@ -152,33 +112,23 @@ impl TryFrom<wire::ToWorker> for ToWorker {
         Ok(match required("to_worker.message", message)? {
             Message::Welcome(wire::Welcome { worker, heartbeat_ms }) => {
                 if heartbeat_ms == 0 {
-                    return Err(Error::Range {
-                        field: "welcome.heartbeat_ms",
-                    });
+                    return Err(Error::Range { field: "welcome.heartbeat_ms" });
                 }
                 let heartbeat = Duration::from_millis(heartbeat_ms.into());
-                Self::Welcome {
-                    worker: WorkerId::new(worker),
-                    heartbeat,
-                }
+                Self::Welcome { worker: WorkerId::new(worker), heartbeat }
             }
             Message::Keep(wire::Keep { digest, tensor }) => Self::Keep {
                 digest: required("keep.digest", digest)?.try_into()?,
                 tensor: required("keep.tensor", tensor)?.try_into()?,
             },
-            Message::Forget(wire::Forget { digest }) => Self::Forget {
-                digest: required("forget.digest", digest)?.try_into()?,
-            },
+            Message::Forget(wire::Forget { digest }) => {
+                Self::Forget { digest: required("forget.digest", digest)?.try_into()? }
+            }
             Message::Assign(wire::Assign { lease, work }) => {
                 let work = required("assign.work", work)?.try_into()?;
-                Self::Assign(Assignment {
-                    lease: LeaseId::new(lease),
-                    work,
-                })
+                Self::Assign(Assignment { lease: LeaseId::new(lease), work })
             }
-            Message::Withdraw(wire::Withdraw { lease }) => Self::Withdraw {
-                lease: LeaseId::new(lease),
-            },
+            Message::Withdraw(wire::Withdraw { lease }) => Self::Withdraw { lease: LeaseId::new(lease) },
         })
     }
 }

@@ -46,10 +46,9 @@ impl TryFrom<wire::JobStatus> for JobStatus {
         } = message;
         let state = JobState::from_number(state)?;
         let failure = match state {
-            JobState::Failed => Some(JobFailure {
-                class: FailureClass::from_number(failure)?,
-                message: error,
-            }),
+            JobState::Failed => {
+                Some(JobFailure { class: FailureClass::from_number(failure)?, message: error })
+            }
             _ => None,
         };
         Ok(Self {
@@ -82,16 +81,7 @@ impl From<WorkerStatus> for wire::WorkerStatus {
             last_seen_ms,
         } = status;
         let worker = worker.get();
-        Self {
-            worker,
-            name,
-            device,
-            model_name,
-            model_hash,
-            tasks_in_hand,
-            tasks_done,
-            last_seen_ms,
-        }
+        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
     }
 }
 
@@ -108,15 +98,6 @@ impl From<wire::WorkerStatus> for WorkerStatus {
             last_seen_ms,
         } = message;
         let worker = WorkerId::new(worker);
-        Self {
-            worker,
-            name,
-            device,
-            model_name,
-            model_hash,
-            tasks_in_hand,
-            tasks_done,
-            last_seen_ms,
-        }
+        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
     }
 }

@@ -7,10 +7,7 @@ use crate::{Digest, Tensor, tensor, wire};
 
 impl From<&Tensor> for wire::Tensor {
     fn from(tensor: &Tensor) -> Self {
-        Self {
-            shape: tensor.shape().iter().map(|&dim| dim as u64).collect(),
-            data: to_bytes(tensor.data()),
-        }
+        Self { shape: tensor.shape().iter().map(|&dim| dim as u64).collect(), data: to_bytes(tensor.data()) }
     }
 }
 
@@ -27,12 +24,7 @@ impl TryFrom<wire::Tensor> for Tensor {
         // Checked before anything of that size is allocated: the data itself bounds it.
         let expected = tensor::element_count(&shape)?;
         if !data.len().is_multiple_of(4) || data.len() / 4 != expected {
-            return Err(tensor::Error::Length {
-                shape,
-                expected,
-                actual: data.len() / 4,
-            }
-            .into());
+            return Err(tensor::Error::Length { shape, expected, actual: data.len() / 4 }.into());
         }
         Ok(Self::new(shape, from_bytes(&data))?)
     }
@@ -40,9 +32,7 @@ impl TryFrom<wire::Tensor> for Tensor {
 
 impl From<Digest> for wire::Digest {
     fn from(digest: Digest) -> Self {
-        Self {
-            blake3: Bytes::copy_from_slice(digest.bytes()),
-        }
+        Self { blake3: Bytes::copy_from_slice(digest.bytes()) }
     }
 }
 
@@ -51,10 +41,7 @@ impl TryFrom<wire::Digest> for Digest {
 
     fn try_from(message: wire::Digest) -> Result<Self, Error> {
         let wire::Digest { blake3 } = message;
-        let bytes = blake3
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::Range { field: "blake3" })?;
+        let bytes = blake3.as_ref().try_into().map_err(|_| Error::Range { field: "blake3" })?;
         Ok(Self::new(bytes))
     }
 }
@@ -69,10 +56,5 @@ fn to_bytes(values: &[f32]) -> Bytes {
 
 fn from_bytes(bytes: &[u8]) -> Vec<f32> {
     // Network buffers need not lie on a multiple of 4, so the values are copied out one by one; compilers make it a memcpy.
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|&value| f32::from_le_bytes(value))
-        .collect()
+    bytes.as_chunks::<4>().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
 }

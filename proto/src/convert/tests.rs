@@ -19,45 +19,22 @@ fn tensor() -> Tensor {
 }
 
 fn works() -> Vec<Work> {
-    let guidance = Guidance {
-        cfg_scale: 7.5,
-        uncond: Digest::of(&tensor()),
-        conds: vec![(0.5, Digest::new([7; 32]))],
-    };
-    let texts = vec![
-        vec![
-            Segment::Text {
-                text: "a cat".into(),
-                weight: 1.1,
-            },
-            Segment::Break,
-        ],
-        vec![],
-    ];
+    let guidance =
+        Guidance { cfg_scale: 7.5, uncond: Digest::of(&tensor()), conds: vec![(0.5, Digest::new([7; 32]))] };
+    let texts = vec![vec![Segment::Text { text: "a cat".into(), weight: 1.1 }, Segment::Break], vec![]];
     vec![
         Work::Embed { texts },
-        Work::Denoise {
-            tiles: tensor(),
-            input_scale: 0.068,
-            timestep: 998.75,
-            guidance,
-        },
+        Work::Denoise { tiles: tensor(), input_scale: 0.068, timestep: 998.75, guidance },
         Work::Encode { image: tensor() },
         Work::Decode { latent: tensor() },
-        Work::Upscale {
-            network: "anime6b".into(),
-            image: tensor(),
-        },
+        Work::Upscale { network: "anime6b".into(), image: tensor() },
     ]
 }
 
 #[test]
 fn every_work_survives_the_wire() {
     for work in works() {
-        let sent = ToWorker::Assign(Assignment {
-            lease: LeaseId::new(9),
-            work,
-        });
+        let sent = ToWorker::Assign(Assignment { lease: LeaseId::new(9), work });
         let bytes = wire::ToWorker::from(sent.clone()).encode_to_vec();
         let received = ToWorker::try_from(wire::ToWorker::decode(Bytes::from(bytes)).unwrap()).unwrap();
         assert_eq!(format!("{sent:?}"), format!("{received:?}"));
@@ -66,57 +43,30 @@ fn every_work_survives_the_wire() {
 
 #[test]
 fn outcomes_survive_the_wire() {
-    let failure = Failure {
-        kind: FailureKind::NotFinite,
-        message: "the UNet returned NaN".into(),
-    };
+    let failure = Failure { kind: FailureKind::NotFinite, message: "the UNet returned NaN".into() };
     for result in [Ok(vec![tensor(), tensor()]), Err(failure)] {
-        let sent = Outcome {
-            lease: LeaseId::new(3),
-            busy: Duration::from_micros(1234),
-            result,
-        };
+        let sent = Outcome { lease: LeaseId::new(3), busy: Duration::from_micros(1234), result };
         let received =
             FromWorker::try_from(wire::FromWorker::from(FromWorker::Outcome(sent.clone()))).unwrap();
-        assert_eq!(
-            format!("{:?}", FromWorker::Outcome(sent)),
-            format!("{received:?}")
-        );
+        assert_eq!(format!("{:?}", FromWorker::Outcome(sent)), format!("{received:?}"));
     }
 }
 
 #[test]
 fn facts_survive_the_wire_and_versions_must_agree() {
-    let hello = Hello {
-        name: "a".into(),
-        device: "cpu".into(),
-        model: ModelFacts::simulated(),
-    };
+    let hello = Hello { name: "a".into(), device: "cpu".into(), model: ModelFacts::simulated() };
     let message = wire::FromWorker::from(FromWorker::Hello(hello.clone()));
-    let Some(wire::from_worker::Message::Hello(mut message)) = message.message else {
-        panic!("not a hello")
-    };
+    let Some(wire::from_worker::Message::Hello(mut message)) = message.message else { panic!("not a hello") };
     assert_eq!(Hello::try_from(message.clone()), Ok(hello));
     message.contract = 0;
-    assert!(
-        Hello::try_from(message)
-            .unwrap_err()
-            .to_string()
-            .contains("contract version 0")
-    );
+    assert!(Hello::try_from(message).unwrap_err().to_string().contains("contract version 0"));
 }
 
 #[test]
 fn a_job_survives_the_wire() {
     let mut draft = job::Draft::text_to_image("a (red:1.2) house");
-    draft.target = Target::Size(Size {
-        width: 1024,
-        height: 768,
-    });
-    draft.tile = Some(Size {
-        width: 96,
-        height: 64,
-    });
+    draft.target = Target::Size(Size { width: 1024, height: 768 });
+    draft.tile = Some(Size { width: 96, height: 64 });
     draft.overlap = Some(0);
     draft.model = job::ModelRef::Hash([9; 32]);
     draft.seed = u64::MAX;
@@ -127,44 +77,21 @@ fn a_job_survives_the_wire() {
 #[test]
 fn what_is_missing_is_named() {
     let missing = |message: wire::ToWorker| ToWorker::try_from(message).unwrap_err().to_string();
-    assert_eq!(
-        missing(wire::ToWorker { message: None }),
-        "message field to_worker.message is missing"
-    );
+    assert_eq!(missing(wire::ToWorker { message: None }), "message field to_worker.message is missing");
     let assign = wire::to_worker::Message::Assign(wire::Assign { lease: 1, work: None });
-    assert_eq!(
-        missing(wire::ToWorker {
-            message: Some(assign)
-        }),
-        "message field assign.work is missing"
-    );
+    assert_eq!(missing(wire::ToWorker { message: Some(assign) }), "message field assign.work is missing");
     let mut spec = wire::JobSpec::from(JobSpec::new(job::Draft::text_to_image("")).unwrap());
     spec.sampler = 0;
-    assert_eq!(
-        JobSpec::try_from(spec.clone()),
-        Err(Error::Missing { field: "sampler" })
-    );
+    assert_eq!(JobSpec::try_from(spec.clone()), Err(Error::Missing { field: "sampler" }));
     spec.sampler = 99;
-    assert_eq!(
-        JobSpec::try_from(spec),
-        Err(Error::Unknown {
-            field: "sampler",
-            value: 99
-        })
-    );
+    assert_eq!(JobSpec::try_from(spec), Err(Error::Unknown { field: "sampler", value: 99 }));
 }
 
 #[test]
 fn a_tensor_that_lies_about_its_size_allocates_nothing() {
-    let message = wire::Tensor {
-        shape: vec![1 << 40, 1 << 10],
-        data: Bytes::from_static(&[0; 8]),
-    };
+    let message = wire::Tensor { shape: vec![1 << 40, 1 << 10], data: Bytes::from_static(&[0; 8]) };
     assert!(Tensor::try_from(message).is_err());
-    let message = wire::Tensor {
-        shape: vec![2],
-        data: Bytes::from_static(&[0; 9]),
-    };
+    let message = wire::Tensor { shape: vec![2], data: Bytes::from_static(&[0; 9]) };
     assert!(Tensor::try_from(message).is_err());
 }
 

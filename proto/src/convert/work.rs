@@ -7,30 +7,20 @@ impl From<Work> for wire::Work {
     fn from(work: Work) -> Self {
         use wire::work::Kind;
         let kind = match work {
-            Work::Embed { texts } => Kind::Embed(wire::Embed {
-                texts: texts.into_iter().map(text_to_wire).collect(),
-            }),
-            Work::Denoise {
-                tiles,
-                input_scale,
-                timestep,
-                guidance,
-            } => Kind::Denoise(wire::Denoise {
+            Work::Embed { texts } => {
+                Kind::Embed(wire::Embed { texts: texts.into_iter().map(text_to_wire).collect() })
+            }
+            Work::Denoise { tiles, input_scale, timestep, guidance } => Kind::Denoise(wire::Denoise {
                 tiles: Some((&tiles).into()),
                 input_scale,
                 timestep,
                 guidance: Some(guidance.into()),
             }),
-            Work::Encode { image } => Kind::Encode(wire::Encode {
-                image: Some((&image).into()),
-            }),
-            Work::Decode { latent } => Kind::Decode(wire::Decode {
-                latent: Some((&latent).into()),
-            }),
-            Work::Upscale { network, image } => Kind::Upscale(wire::Upscale {
-                network,
-                image: Some((&image).into()),
-            }),
+            Work::Encode { image } => Kind::Encode(wire::Encode { image: Some((&image).into()) }),
+            Work::Decode { latent } => Kind::Decode(wire::Decode { latent: Some((&latent).into()) }),
+            Work::Upscale { network, image } => {
+                Kind::Upscale(wire::Upscale { network, image: Some((&image).into()) })
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -43,39 +33,26 @@ impl TryFrom<wire::Work> for Work {
         use wire::work::Kind;
         let wire::Work { kind } = message;
         Ok(match required("work.kind", kind)? {
-            Kind::Embed(wire::Embed { texts }) => Self::Embed {
-                texts: texts.into_iter().map(text_from_wire).collect::<Result<_, _>>()?,
-            },
-            Kind::Denoise(wire::Denoise {
-                tiles,
-                input_scale,
-                timestep,
-                guidance,
-            }) => {
+            Kind::Embed(wire::Embed { texts }) => {
+                Self::Embed { texts: texts.into_iter().map(text_from_wire).collect::<Result<_, _>>()? }
+            }
+            Kind::Denoise(wire::Denoise { tiles, input_scale, timestep, guidance }) => {
                 if !input_scale.is_finite() || !timestep.is_finite() {
-                    return Err(Error::Range {
-                        field: "denoise.timestep",
-                    });
+                    return Err(Error::Range { field: "denoise.timestep" });
                 }
                 let tiles = required("denoise.tiles", tiles)?.try_into()?;
                 let guidance = required("denoise.guidance", guidance)?.try_into()?;
-                Self::Denoise {
-                    tiles,
-                    input_scale,
-                    timestep,
-                    guidance,
-                }
+                Self::Denoise { tiles, input_scale, timestep, guidance }
             }
-            Kind::Encode(wire::Encode { image }) => Self::Encode {
-                image: required("encode.image", image)?.try_into()?,
-            },
-            Kind::Decode(wire::Decode { latent }) => Self::Decode {
-                latent: required("decode.latent", latent)?.try_into()?,
-            },
-            Kind::Upscale(wire::Upscale { network, image }) => Self::Upscale {
-                network,
-                image: required("upscale.image", image)?.try_into()?,
-            },
+            Kind::Encode(wire::Encode { image }) => {
+                Self::Encode { image: required("encode.image", image)?.try_into()? }
+            }
+            Kind::Decode(wire::Decode { latent }) => {
+                Self::Decode { latent: required("decode.latent", latent)?.try_into()? }
+            }
+            Kind::Upscale(wire::Upscale { network, image }) => {
+                Self::Upscale { network, image: required("upscale.image", image)?.try_into()? }
+            }
         })
     }
 }
@@ -87,10 +64,7 @@ impl From<Guidance> for wire::Guidance {
             cfg_scale: f64::from(guidance.cfg_scale),
             uncond: Some(guidance.uncond.into()),
             conds: conds
-                .map(|(weight, digest)| wire::WeightedDigest {
-                    weight,
-                    digest: Some(digest.into()),
-                })
+                .map(|(weight, digest)| wire::WeightedDigest { weight, digest: Some(digest.into()) })
                 .collect(),
         }
     }
@@ -100,15 +74,9 @@ impl TryFrom<wire::Guidance> for Guidance {
     type Error = Error;
 
     fn try_from(message: wire::Guidance) -> Result<Self, Error> {
-        let wire::Guidance {
-            cfg_scale,
-            uncond,
-            conds,
-        } = message;
+        let wire::Guidance { cfg_scale, uncond, conds } = message;
         if conds.is_empty() {
-            return Err(Error::Missing {
-                field: "guidance.conds",
-            });
+            return Err(Error::Missing { field: "guidance.conds" });
         }
         let cond = |message| {
             let wire::WeightedDigest { weight, digest } = message;
@@ -133,12 +101,8 @@ fn text_to_wire(segments: Vec<Segment>) -> wire::EmbedText {
         Segment::Text { text, weight } => Wire::Text(wire::WeightedText { text, weight }),
         Segment::Break => Wire::Break(wire::Break {}),
     };
-    let wrap = |segment| wire::TextSegment {
-        segment: Some(segment),
-    };
-    wire::EmbedText {
-        segments: segments.into_iter().map(segment).map(wrap).collect(),
-    }
+    let wrap = |segment| wire::TextSegment { segment: Some(segment) };
+    wire::EmbedText { segments: segments.into_iter().map(segment).map(wrap).collect() }
 }
 
 fn text_from_wire(message: wire::EmbedText) -> Result<Vec<Segment>, Error> {

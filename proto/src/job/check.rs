@@ -140,10 +140,7 @@ fn tiles(draft: &Draft) -> Result<(), Error> {
         if let Some(overlap) = draft.overlap
             && width.min(height) <= overlap
         {
-            return Err(Error::Overlap {
-                overlap,
-                tile: width.min(height),
-            });
+            return Err(Error::Overlap { overlap, tile: width.min(height) });
         }
     }
     count("tile overlap", draft.overlap.unwrap_or(0), 0, 1023)?;
@@ -165,50 +162,20 @@ fn side(field: &'static str, value: u32) -> Result<(), Error> {
         let below = value / PX_MULTIPLE * PX_MULTIPLE;
         Advice::UseEither(below, below + PX_MULTIPLE)
     };
-    Err(Error::Side {
-        field,
-        value,
-        max: limits::SIDE,
-        advice,
-    })
+    Err(Error::Side { field, value, max: limits::SIDE, advice })
 }
 
 fn count(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), Error> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(Error::Count {
-            field,
-            value,
-            min,
-            max,
-        })
-    }
+    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::Count { field, value, min, max }) }
 }
 
 fn real(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), Error> {
     // NaN lies in no range.
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(Error::Real {
-            field,
-            value,
-            min,
-            max,
-        })
-    }
+    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::Real { field, value, min, max }) }
 }
 
 fn text(field: &'static str, text: &str) -> Result<(), Error> {
-    if limits::PROMPT < text.len() {
-        Err(Error::Text {
-            field,
-            bytes: text.len(),
-        })
-    } else {
-        Ok(())
-    }
+    if limits::PROMPT < text.len() { Err(Error::Text { field, bytes: text.len() }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -232,14 +199,8 @@ mod tests {
     fn sides_say_what_would_do() {
         let bounds = "must be a multiple of 8 from 8 to 16384";
         assert_eq!(refusal(base(0)), format!("width is 0 px, {bounds}: use 8"));
-        assert_eq!(
-            refusal(base(511)),
-            format!("width is 511 px, {bounds}: use 504 or 512")
-        );
-        assert_eq!(
-            refusal(base(100_000)),
-            format!("width is 100000 px, {bounds}: use 16384")
-        );
+        assert_eq!(refusal(base(511)), format!("width is 511 px, {bounds}: use 504 or 512"));
+        assert_eq!(refusal(base(100_000)), format!("width is 100000 px, {bounds}: use 16384"));
     }
 
     #[test]
@@ -248,20 +209,14 @@ mod tests {
             refusal(|job| job.denoising_strength = 1.5),
             "denoising strength is 1.5, must be 0.01 to 1"
         );
-        assert_eq!(
-            refusal(|job| job.cfg_scale = f64::NAN),
-            "cfg scale is NaN, must be 0 to 100"
-        );
+        assert_eq!(refusal(|job| job.cfg_scale = f64::NAN), "cfg scale is NaN, must be 0 to 100");
         assert_eq!(refusal(|job| job.steps = 0), "steps is 0, must be 1 to 1000");
     }
 
     #[test]
     fn an_overlap_as_wide_as_the_tile_is_refused() {
         let message = refusal(|job| {
-            job.tile = Some(Size {
-                width: 32,
-                height: 24,
-            });
+            job.tile = Some(Size { width: 32, height: 24 });
             job.overlap = Some(24);
         });
         assert_eq!(
@@ -274,14 +229,8 @@ mod tests {
     fn an_image_replaces_the_base_size() {
         let message = refusal(|job| {
             job.image = Some(Bytes::from_static(b"png"));
-            job.base = Some(Size {
-                width: 64,
-                height: 64,
-            });
+            job.base = Some(Size { width: 64, height: 64 });
         });
-        assert_eq!(
-            message,
-            "a base size and an image exclude each other: the image is the base picture"
-        );
+        assert_eq!(message, "a base size and an image exclude each other: the image is the base picture");
     }
 }

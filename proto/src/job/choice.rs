@@ -32,11 +32,7 @@ pub trait Choice: Copy + PartialEq + 'static {
                 || folded(option.a1111_name()) == wanted
                 || option.aliases().iter().any(|alias| folded(alias) == wanted)
         };
-        Self::ALL
-            .iter()
-            .copied()
-            .find(spelt)
-            .ok_or_else(|| Unknown::among(text, Self::WHAT, names::<Self>()))
+        Self::ALL.iter().copied().find(spelt).ok_or_else(|| Unknown::among(text, Self::WHAT, names::<Self>()))
     }
 }
 
@@ -368,17 +364,8 @@ impl Unknown {
     #[must_use]
     pub fn among(text: &str, what: &'static str, known: Vec<String>) -> Self {
         let distance = |name: &String| strsim::damerau_levenshtein(&folded(name), &folded(text));
-        let nearest = known
-            .iter()
-            .min_by_key(|name| distance(name))
-            .cloned()
-            .unwrap_or_default();
-        Self {
-            what,
-            text: text.to_owned(),
-            nearest,
-            known,
-        }
+        let nearest = known.iter().min_by_key(|name| distance(name)).cloned().unwrap_or_default();
+        Self { what, text: text.to_owned(), nearest, known }
     }
 }
 
@@ -390,11 +377,7 @@ pub fn names<T: Choice>() -> Vec<String> {
 
 /// A spelling without what does not matter: "DPM++ 2M", "dpm++_2m" and "dpmpp-2m" are one.
 fn folded(text: &str) -> String {
-    text.to_lowercase()
-        .replace("++", "pp")
-        .chars()
-        .filter(|c| c.is_alphanumeric())
-        .collect()
+    text.to_lowercase().replace("++", "pp").chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 macro_rules! by_name {
@@ -413,16 +396,7 @@ macro_rules! by_name {
     )+};
 }
 
-by_name!(
-    Sampler,
-    Schedule,
-    Rng,
-    StrengthSteps,
-    Upscaler,
-    VaeMode,
-    TileMethod,
-    TileGrid
-);
+by_name!(Sampler, Schedule, Rng, StrengthSteps, Upscaler, VaeMode, TileMethod, TileGrid);
 
 #[cfg(test)]
 mod tests {
@@ -432,10 +406,7 @@ mod tests {
     fn own_and_a1111_spellings_are_read() {
         assert_eq!(Sampler::parse("Euler a"), Ok(Sampler::EulerA));
         assert_eq!(Sampler::parse("DPM++ 2M"), Ok(Sampler::DpmPp2M));
-        assert_eq!(
-            Upscaler::parse("Latent (nearest-exact)"),
-            Ok(Upscaler::LatentNearestExact)
-        );
+        assert_eq!(Upscaler::parse("Latent (nearest-exact)"), Ok(Upscaler::LatentNearestExact));
         assert_eq!(
             Sampler::parse_with_schedule("DPM++ 2M Karras"),
             Ok((Sampler::DpmPp2M, Some(Schedule::Karras)))

@@ -98,45 +98,26 @@ impl FromStr for DeviceSpec {
         };
         let given: String = text.chars().take(40).collect();
         let card = |form| {
-            let card = argument
-                .and_then(|argument| argument.parse().ok())
-                .filter(|&card| card <= MAX_CARD);
+            let card = argument.and_then(|argument| argument.parse().ok()).filter(|&card| card <= MAX_CARD);
             let expected = format!("N is the number of the card, 0 to {MAX_CARD}");
-            card.ok_or_else(|| Error::Argument {
-                given: given.clone(),
-                form,
-                expected,
-            })
+            card.ok_or_else(|| Error::Argument { given: given.clone(), form, expected })
         };
         let bare = |spec, form| match argument {
             None => Ok(spec),
-            Some(_) => Err(Error::Argument {
-                given: given.clone(),
-                form,
-                expected: "nothing follows it".to_owned(),
-            }),
+            Some(_) => {
+                Err(Error::Argument { given: given.clone(), form, expected: "nothing follows it".to_owned() })
+            }
         };
         match kind {
             "cpu" => cpu(argument, &given),
-            "cuda" => Ok(Self::Cuda {
-                card: card("cuda:N")?,
-            }),
-            "tensorrt" => Ok(Self::TensorRt {
-                card: card("tensorrt:N")?,
-            }),
-            "rocm" => Ok(Self::Rocm {
-                card: card("rocm:N")?,
-            }),
-            "directml" => Ok(Self::DirectMl {
-                card: card("directml:N")?,
-            }),
+            "cuda" => Ok(Self::Cuda { card: card("cuda:N")? }),
+            "tensorrt" => Ok(Self::TensorRt { card: card("tensorrt:N")? }),
+            "rocm" => Ok(Self::Rocm { card: card("rocm:N")? }),
+            "directml" => Ok(Self::DirectMl { card: card("directml:N")? }),
             "coreml" => bare(Self::CoreMl, "coreml"),
             "openvino" => bare(Self::OpenVino, "openvino"),
             "sim" => simulated(argument, &given),
-            _ => Err(Error::Unknown {
-                nearest: nearest(kind),
-                given,
-            }),
+            _ => Err(Error::Unknown { nearest: nearest(kind), given }),
         }
     }
 }
@@ -146,9 +127,7 @@ impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu { threads: None } => f.write_str("cpu"),
-            Self::Cpu {
-                threads: Some(threads),
-            } => write!(f, "cpu:{threads}"),
+            Self::Cpu { threads: Some(threads) } => write!(f, "cpu:{threads}"),
             Self::Cuda { card } => write!(f, "cuda:{card}"),
             Self::TensorRt { card } => write!(f, "tensorrt:{card}"),
             Self::Rocm { card } => write!(f, "rocm:{card}"),
@@ -164,30 +143,18 @@ fn cpu(argument: Option<&str>, given: &str) -> Result<DeviceSpec, Error> {
     let Some(argument) = argument else {
         return Ok(DeviceSpec::Cpu { threads: None });
     };
-    let threads = argument
-        .parse::<NonZeroUsize>()
-        .ok()
-        .filter(|threads| threads.get() <= MAX_THREADS);
+    let threads = argument.parse::<NonZeroUsize>().ok().filter(|threads| threads.get() <= MAX_THREADS);
     let expected = format!("THREADS is 1 to {MAX_THREADS}");
-    let threads = threads.ok_or_else(|| Error::Argument {
-        given: given.to_owned(),
-        form: "cpu:THREADS",
-        expected,
-    })?;
-    Ok(DeviceSpec::Cpu {
-        threads: Some(threads),
-    })
+    let threads =
+        threads.ok_or_else(|| Error::Argument { given: given.to_owned(), form: "cpu:THREADS", expected })?;
+    Ok(DeviceSpec::Cpu { threads: Some(threads) })
 }
 
 fn simulated(argument: Option<&str>, given: &str) -> Result<DeviceSpec, Error> {
-    let seconds = argument
-        .and_then(|argument| argument.parse::<f64>().ok())
-        .map(|milliseconds| milliseconds / 1e3);
+    let seconds =
+        argument.and_then(|argument| argument.parse::<f64>().ok()).map(|milliseconds| milliseconds / 1e3);
     let delay = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let expected = format!(
-        "MILLISECONDS is 0 to {}, fractions allowed",
-        MAX_DELAY.as_millis()
-    );
+    let expected = format!("MILLISECONDS is 0 to {}, fractions allowed", MAX_DELAY.as_millis());
     let delay = delay.filter(|&delay| delay <= MAX_DELAY);
     let delay = delay.ok_or_else(|| Error::Argument {
         given: given.to_owned(),
@@ -201,10 +168,7 @@ fn simulated(argument: Option<&str>, given: &str) -> Result<DeviceSpec, Error> {
 fn nearest(kind: &str) -> Option<&'static str> {
     let kind: String = kind.chars().take(40).flat_map(char::to_lowercase).collect();
     let slips = |form: &&str| strsim::damerau_levenshtein(&kind, form.split(':').next().unwrap_or_default());
-    FORMS
-        .into_iter()
-        .filter(|form| slips(form) <= 2)
-        .min_by_key(slips)
+    FORMS.into_iter().filter(|form| slips(form) <= 2).min_by_key(slips)
 }
 
 fn forms() -> String {
@@ -259,28 +223,15 @@ mod tests {
 
     #[test]
     fn arguments_are_bounded() {
-        assert_eq!(
-            refusal("cpu:0"),
-            "device \"cpu:0\" is not of the form cpu:THREADS: THREADS is 1 to 1024"
-        );
+        assert_eq!(refusal("cpu:0"), "device \"cpu:0\" is not of the form cpu:THREADS: THREADS is 1 to 1024");
         assert_eq!(
             refusal("cuda"),
             "device \"cuda\" is not of the form cuda:N: N is the number of the card, 0 to 255"
         );
-        assert_eq!(
-            refusal("coreml:1"),
-            "device \"coreml:1\" is not of the form coreml: nothing follows it"
-        );
-        for text in [
-            "cpu:1025",
-            "cuda:-1",
-            "cuda:256",
-            "sim:",
-            "sim:-1",
-            "sim:NaN",
-            "sim:1e300",
-            "sim:3600001",
-        ] {
+        assert_eq!(refusal("coreml:1"), "device \"coreml:1\" is not of the form coreml: nothing follows it");
+        for text in
+            ["cpu:1025", "cuda:-1", "cuda:256", "sim:", "sim:-1", "sim:NaN", "sim:1e300", "sim:3600001"]
+        {
             assert!(refusal(text).contains("is not of the form"), "{text}");
         }
     }

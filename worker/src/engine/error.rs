@@ -153,11 +153,7 @@ impl Error {
         let (network, reason) = (network.clone(), one_line(reason));
         let lower = reason.to_lowercase();
         if OUT_OF_MEMORY.iter().any(|words| lower.contains(words)) {
-            Self::OutOfMemory {
-                network,
-                shapes: shapes(),
-                reason,
-            }
+            Self::OutOfMemory { network, shapes: shapes(), reason }
         } else {
             Self::Failed { network, reason }
         }
@@ -166,10 +162,7 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-        }
+        Self { kind: error.kind(), message: error.to_string() }
     }
 }
 

@@ -110,9 +110,7 @@ impl Runtime {
             Candidate::File(path) => load(&path)?,
             // A bare name goes to the system's loader.
             Candidate::System => load(Path::new(system_name())).map_err(|error| match error {
-                Error::Unfit { .. } => Error::Missing {
-                    looked: places.looked(),
-                },
+                Error::Unfit { .. } => Error::Missing { looked: places.looked() },
                 other => other,
             })?,
         };
@@ -140,9 +138,7 @@ impl Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Runtime").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -152,19 +148,13 @@ impl Places {
     /// The places of this process: its environment variables and its executable.
     #[must_use]
     pub fn of_process(explicit: Option<PathBuf>) -> Self {
-        let variable = |name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let user = || variable("HOME").or_else(|| variable("USERPROFILE"));
         Self {
             explicit,
             variable: variable(PATH_VARIABLE),
             home: variable("TESSERA_HOME").or_else(|| Some(user()?.join(".local/share/tessera"))),
-            executable: env::current_exe()
-                .ok()
-                .and_then(|file| Some(file.parent()?.to_owned())),
+            executable: env::current_exe().ok().and_then(|file| Some(file.parent()?.to_owned())),
         }
     }
 
@@ -173,10 +163,7 @@ impl Places {
         for (named_by, path) in [("--onnxruntime", &self.explicit), (PATH_VARIABLE, &self.variable)] {
             if let Some(path) = path {
                 let found = absolute(path).filter(|path| path.is_file());
-                let found = found.ok_or_else(|| Error::NoFile {
-                    named_by,
-                    path: path.clone(),
-                })?;
+                let found = found.ok_or_else(|| Error::NoFile { named_by, path: path.clone() })?;
                 return Ok(Candidate::File(found));
             }
         }
@@ -204,25 +191,14 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
         return absolute(&plain);
     }
     let numbers = |path: &PathBuf| -> Vec<u64> {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         name.split(|character: char| !character.is_ascii_digit())
             .filter_map(|part| part.parse().ok())
             .collect()
     };
-    let entries = fs::read_dir(folder)
-        .and_then(|entries| entries.collect::<io::Result<Vec<_>>>())
-        .ok()?;
-    let named = |path: &PathBuf| {
-        path.file_name()
-            .is_some_and(|name| is_versioned(&name.to_string_lossy()))
-    };
-    let files = entries
-        .into_iter()
-        .map(|entry| entry.path())
-        .filter(|path| named(path) && path.is_file());
+    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()).ok()?;
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| is_versioned(&name.to_string_lossy()));
+    let files = entries.into_iter().map(|entry| entry.path()).filter(|path| named(path) && path.is_file());
     files.max_by_key(numbers).and_then(|path| absolute(&path))
 }
 
@@ -247,16 +223,12 @@ fn absolute(path: &Path) -> Option<PathBuf> {
 }
 
 fn load(path: &Path) -> Result<Runtime, Error> {
-    let unfit = |reason: String| Error::Unfit {
-        path: path.to_owned(),
-        reason,
-    };
+    let unfit = |reason: String| Error::Unfit { path: path.to_owned(), reason };
     let result = quietly(|| {
         let builder = ort::init_from(path).map_err(|error| match error {
-            ort::LoadDynamicError::BadVersion { version_str, path } => Error::TooOld {
-                found: version_str,
-                path,
-            },
+            ort::LoadDynamicError::BadVersion { version_str, path } => {
+                Error::TooOld { found: version_str, path }
+            }
             ort::LoadDynamicError::Dlopen { error, .. } => unfit(super::error::one_line(&error.to_string())),
             other => unfit(other.to_string()),
         })?;
@@ -265,10 +237,7 @@ fn load(path: &Path) -> Result<Runtime, Error> {
         let environment = environment.map_err(|error| unfit(super::error::one_line(error.message())))?;
         // Only errors: its warnings are about graphs that are none of the user's business.
         environment.set_log_level(ort::logging::LogLevel::Error);
-        Ok(Runtime {
-            environment,
-            path: path.to_owned(),
-        })
+        Ok(Runtime { environment, path: path.to_owned() })
     });
     result.unwrap_or_else(|| Err(unfit("it has no interface that this program knows".to_owned())))
 }

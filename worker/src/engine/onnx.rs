@@ -41,12 +41,7 @@ impl OnnxEngine {
     /// The library lacks what the device needs.
     pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
         provider::of(&runtime, options.device)?;
-        Ok(Self {
-            runtime,
-            options,
-            files: HashMap::new(),
-            sessions: HashMap::new(),
-        })
+        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new() })
     }
 
     /// Names the graph file of a network; replaces an earlier one.
@@ -71,9 +66,7 @@ impl OnnxEngine {
 
     fn session(&mut self, network: &Network) -> Result<&mut Session, Error> {
         if !self.sessions.contains_key(network) {
-            let absent = || Error::Absent {
-                network: network.clone(),
-            };
+            let absent = || Error::Absent { network: network.clone() };
             let file = self.files.get(network).ok_or_else(absent)?;
             let session = Session::load(&self.runtime, self.options, network, file)?;
             self.sessions.insert(network.clone(), session);

@@ -34,11 +34,7 @@ impl Simulated {
     /// An engine whose calls take `delay` each, and whose prompt embeddings are `width` wide (768 in SD 1.x).
     #[must_use]
     pub fn new(delay: Duration, width: usize) -> Self {
-        Self {
-            delay,
-            width,
-            facts: GraphFacts::default(),
-        }
+        Self { delay, width, facts: GraphFacts::default() }
     }
 
     fn result(&self, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
@@ -54,11 +50,8 @@ impl Simulated {
     /// `[n, 77]` to `[n, 77, width]`: waves whose phase is the token and whose pitch is the column.
     fn embed(&self, network: &Network, (shape, ids): ([usize; 2], &[i64])) -> Result<Tensor, Error> {
         let wave = |(id, column): (i64, usize)| (real(column) * 0.1 + whole(id) * 0.7).sin();
-        let data = ids
-            .iter()
-            .flat_map(|&id| (0..self.width).map(move |column| (id, column)))
-            .map(wave)
-            .collect();
+        let data =
+            ids.iter().flat_map(|&id| (0..self.width).map(move |column| (id, column))).map(wave).collect();
         tensor(network, vec![shape[0], shape[1], self.width], data)
     }
 }
@@ -96,27 +89,15 @@ fn predict(network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
     };
     let items = sample.shape()[0];
     if states.shape()[0] != items {
-        return Err(wrong(
-            network,
-            "encoder_hidden_states",
-            "as many rows as the sample has are needed",
-        ));
+        return Err(wrong(network, "encoder_hidden_states", "as many rows as the sample has are needed"));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a made-up phase")]
     let phase = (timestep * 0.01) as f32;
     let mut data = Vec::with_capacity(sample.data().len());
     let (per_item, per_state) = (sample.data().len() / items, states.data().len() / items);
-    for (latent, state) in sample
-        .data()
-        .chunks(per_item)
-        .zip(states.data().chunks(per_state))
-    {
+    for (latent, state) in sample.data().chunks(per_item).zip(states.data().chunks(per_state)) {
         let shift = state.iter().sum::<f32>() / real(per_state);
-        data.extend(
-            latent
-                .iter()
-                .map(|&x| 0.8 * x + 0.1 * (3.0 * x + phase).sin() + 0.05 * shift),
-        );
+        data.extend(latent.iter().map(|&x| 0.8 * x + 0.1 * (3.0 * x + phase).sin() + 0.05 * shift));
     }
     tensor(network, sample.shape().to_vec(), data)
 }
@@ -125,11 +106,7 @@ fn predict(network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
 fn encode(network: &Network, image: &Tensor) -> Result<Tensor, Error> {
     let [n, c, h, w] = nchw(network, "sample", image)?;
     if n != 1 || c != 3 || h % SCALE != 0 || w % SCALE != 0 {
-        return Err(wrong(
-            network,
-            "sample",
-            "[1, 3, h, w] with h and w multiples of 8 is needed",
-        ));
+        return Err(wrong(network, "sample", "[1, 3, h, w] with h and w multiples of 8 is needed"));
     }
     let (rows, columns) = (h / SCALE, w / SCALE);
     let mut data = vec![-30.0; 8 * rows * columns];
@@ -153,43 +130,23 @@ fn enlarge(network: &Network, image: &Tensor, factor: usize) -> Result<Tensor, E
         let (channel, row, column) = (index / (height * width), index / width % height, index % width);
         image.data()[(channel * h + row / factor) * w + column / factor]
     };
-    tensor(
-        network,
-        vec![1, 3, height, width],
-        (0..3 * height * width).map(at).collect(),
-    )
+    tensor(network, vec![1, 3, height, width], (0..3 * height * width).map(at).collect())
 }
 
 /// Names and shapes as Optimum exports them.
 fn facts(network: &Network, width: usize) -> GraphFacts {
     let free = |name: &str| Dim::Free(name.to_owned());
     let fixed = |length: usize| Dim::Fixed(u64::try_from(length).unwrap_or(u64::MAX));
-    let slot = |name: &str, element, dims| Slot {
-        name: name.to_owned(),
-        element,
-        dims: Some(dims),
-    };
+    let slot = |name: &str, element, dims| Slot { name: name.to_owned(), element, dims: Some(dims) };
     let image = |name: &str, channels| {
-        slot(
-            name,
-            Element::F32,
-            vec![free("batch_size"), fixed(channels), free("height"), free("width")],
-        )
+        slot(name, Element::F32, vec![free("batch_size"), fixed(channels), free("height"), free("width")])
     };
     let states = |name: &str| {
-        slot(
-            name,
-            Element::F32,
-            vec![free("batch_size"), free("sequence_length"), fixed(width)],
-        )
+        slot(name, Element::F32, vec![free("batch_size"), free("sequence_length"), fixed(width)])
     };
     let (inputs, outputs) = match network {
         Network::TextEncoder => {
-            let ids = slot(
-                "input_ids",
-                Element::I64,
-                vec![free("batch_size"), free("sequence_length")],
-            );
+            let ids = slot("input_ids", Element::I64, vec![free("batch_size"), free("sequence_length")]);
             (vec![ids], vec![states("last_hidden_state")])
         }
         Network::Unet => {
@@ -207,10 +164,7 @@ fn facts(network: &Network, width: usize) -> GraphFacts {
 }
 
 fn value<'v>(network: &Network, inputs: &[Named<'v>], name: &str) -> Result<Value<'v>, Error> {
-    let found = inputs
-        .iter()
-        .find(|input| input.name == name)
-        .map(|input| input.value);
+    let found = inputs.iter().find(|input| input.name == name).map(|input| input.value);
     found.ok_or_else(|| wrong(network, name, "it is needed"))
 }
 
@@ -229,17 +183,11 @@ fn ids<'v>(network: &Network, inputs: &[Named<'v>], name: &str) -> Result<([usiz
 }
 
 fn nchw(network: &Network, name: &str, tensor: &Tensor) -> Result<[usize; 4], Error> {
-    tensor
-        .nchw()
-        .ok_or_else(|| wrong(network, name, "four dimensions are needed"))
+    tensor.nchw().ok_or_else(|| wrong(network, name, "four dimensions are needed"))
 }
 
 fn wrong(network: &Network, input: &str, reason: &str) -> Error {
-    Error::Input {
-        network: network.clone(),
-        input: input.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Error::Input { network: network.clone(), input: input.to_owned(), reason: reason.to_owned() }
 }
 
 fn tensor(network: &Network, shape: Vec<usize>, data: Vec<f32>) -> Result<Tensor, Error> {

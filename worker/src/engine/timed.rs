@@ -18,10 +18,7 @@ pub struct Timed<'e> {
 impl<'e> Timed<'e> {
     /// Starts at zero.
     pub fn new(engine: &'e mut dyn Engine) -> Self {
-        Self {
-            engine,
-            busy: Duration::ZERO,
-        }
+        Self { engine, busy: Duration::ZERO }
     }
 
     /// Time inside networks so far.
@@ -51,8 +48,6 @@ impl Engine for Timed<'_> {
 
 impl std::fmt::Debug for Timed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Timed")
-            .field("busy", &self.busy)
-            .finish_non_exhaustive()
+        f.debug_struct("Timed").field("busy", &self.busy).finish_non_exhaustive()
     }
 }

@@ -72,13 +72,5 @@ pub fn fuse(model: &mut Model) -> Fused {
         prune(graph);
         model.import_operators(DOMAIN, 1);
     }
-    Fused {
-        fused,
-        left: model
-            .graph()
-            .node
-            .iter()
-            .filter(|node| node.is("Softmax"))
-            .count(),
-    }
+    Fused { fused, left: model.graph().node.iter().filter(|node| node.is("Softmax")).count() }
 }

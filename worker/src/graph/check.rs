@@ -24,14 +24,8 @@ struct Scope<'a> {
 /// The first thing that does not fit.
 pub(super) fn check(model: &ModelProto) -> Result<(), Error> {
     let graph = model.graph.as_ref().ok_or(Error::Missing { what: "graph" })?;
-    if !model
-        .opset_import
-        .iter()
-        .any(|set| matches!(set.domain(), "" | "ai.onnx") && 0 < set.version())
-    {
-        return Err(Error::Missing {
-            what: "standard operator set",
-        });
+    if !model.opset_import.iter().any(|set| matches!(set.domain(), "" | "ai.onnx") && 0 < set.version()) {
+        return Err(Error::Missing { what: "standard operator set" });
     }
     if graph.node.is_empty() {
         return Err(Error::Missing { what: "node" });
@@ -43,10 +37,7 @@ pub(super) fn check(model: &ModelProto) -> Result<(), Error> {
 }
 
 fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&'a Scope<'a>>) -> Result<(), Error> {
-    let mut scope = Scope {
-        outer,
-        names: HashSet::new(),
-    };
+    let mut scope = Scope { outer, names: HashSet::new() };
     for tensor in &graph.initializer {
         check_tensor(tensor)?;
         scope.give(tensor.name())?;
@@ -54,9 +45,7 @@ fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&'a Scope<'a>>) -> Resul
     // A weight may be listed as an input too: then it is that input's default.
     let stored = scope.names.clone();
     for sparse in &graph.sparse_initializer {
-        let values = sparse.values.as_ref().ok_or(Error::Missing {
-            what: "values in a sparse tensor",
-        })?;
+        let values = sparse.values.as_ref().ok_or(Error::Missing { what: "values in a sparse tensor" })?;
         scope.give(values.name())?;
     }
     for input in &graph.input {
@@ -78,19 +67,10 @@ fn check_graph<'a>(graph: &'a GraphProto, outer: Option<&'a Scope<'a>>) -> Resul
 
 fn check_node(node: &NodeProto, scope: &Scope<'_>) -> Result<(), Error> {
     if node.op_type().is_empty() {
-        return Err(Error::Missing {
-            what: "operator in one of its nodes",
-        });
+        return Err(Error::Missing { what: "operator in one of its nodes" });
     }
     for input in node.input.iter().filter(|name| !name.is_empty()) {
-        scope.read(
-            input,
-            if node.name().is_empty() {
-                node.op_type()
-            } else {
-                node.name()
-            },
-        )?;
+        scope.read(input, if node.name().is_empty() { node.op_type() } else { node.name() })?;
     }
     for attribute in &node.attribute {
         for tensor in attribute.t.iter().chain(&attribute.tensors) {
@@ -104,20 +84,12 @@ fn check_node(node: &NodeProto, scope: &Scope<'_>) -> Result<(), Error> {
 }
 
 fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
-    let misfit = |reason: String| Error::Tensor {
-        name: short(tensor.name()),
-        reason,
-    };
+    let misfit = |reason: String| Error::Tensor { name: short(tensor.name()), reason };
     if MAX_RANK < tensor.dims.len() {
-        return Err(misfit(format!(
-            "{} dimensions, at most {MAX_RANK} are allowed",
-            tensor.dims.len()
-        )));
+        return Err(misfit(format!("{} dimensions, at most {MAX_RANK} are allowed", tensor.dims.len())));
     }
-    let count = tensor
-        .dims
-        .iter()
-        .try_fold(1_usize, |product, &dim| product.checked_mul(dim.try_into().ok()?));
+    let count =
+        tensor.dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim.try_into().ok()?));
     let count = count.ok_or_else(|| misfit(format!("impossible shape {:?}", tensor.dims)))?;
     let kind = tensor.kind();
     if kind == DataType::Undefined {
@@ -135,10 +107,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
         (None, _) => (listed(tensor, kind), count, "values"),
     };
     if found != expected {
-        return Err(misfit(format!(
-            "shape {:?} needs {expected} {unit}, it has {found}",
-            tensor.dims
-        )));
+        return Err(misfit(format!("shape {:?} needs {expected} {unit}, it has {found}", tensor.dims)));
     }
     Ok(())
 }
@@ -147,28 +116,18 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
 fn check_external(tensor: &TensorProto, bytes: Option<usize>) -> Result<(), Error> {
     let location = tensor.external("location").unwrap_or_default();
     if !is_plain_name(location) {
-        return Err(Error::External {
-            name: short(tensor.name()),
-            location: short(location),
-        });
+        return Err(Error::External { name: short(tensor.name()), location: short(location) });
     }
-    let misfit = |reason: String| Error::Tensor {
-        name: short(tensor.name()),
-        reason,
-    };
+    let misfit = |reason: String| Error::Tensor { name: short(tensor.name()), reason };
     for key in ["offset", "length"] {
         let Some(text) = tensor.external(key) else {
             continue;
         };
-        let number: usize = text
-            .parse()
-            .map_err(|_| misfit(format!("{key} {:?} is no number", short(text))))?;
+        let number: usize =
+            text.parse().map_err(|_| misfit(format!("{key} {:?} is no number", short(text))))?;
         if key == "length" && bytes.is_some_and(|bytes| bytes != number) {
             let needed = bytes.unwrap_or_default();
-            return Err(misfit(format!(
-                "shape {:?} needs {needed} bytes, {number} are stored",
-                tensor.dims
-            )));
+            return Err(misfit(format!("shape {:?} needs {needed} bytes, {number} are stored", tensor.dims)));
         }
     }
     Ok(())
@@ -216,9 +175,7 @@ fn listed(tensor: &TensorProto, kind: DataType) -> usize {
 impl<'a> Scope<'a> {
     fn give(&mut self, name: &'a str) -> Result<(), Error> {
         if name.is_empty() {
-            return Err(Error::Missing {
-                what: "name for one of its values",
-            });
+            return Err(Error::Missing { what: "name for one of its values" });
         }
         if !self.names.insert(name) {
             return Err(Error::Twice { name: short(name) });
@@ -234,9 +191,6 @@ impl<'a> Scope<'a> {
             }
             scope = here.outer;
         }
-        Err(Error::Undefined {
-            reader: short(reader),
-            name: short(name),
-        })
+        Err(Error::Undefined { reader: short(reader), name: short(name) })
     }
 }

@@ -15,10 +15,7 @@ pub(super) fn values(tensor: &TensorProto) -> Option<Vec<f64>> {
     if tensor.data_location() == DataLocation::External {
         return None;
     }
-    let count = tensor
-        .dims
-        .iter()
-        .try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
+    let count = tensor.dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
     let count = usize::try_from(count).ok().filter(|&count| count <= MAX_VALUES)?;
     let values = match &tensor.raw_data {
         Some(raw) => from_raw(tensor.kind(), raw)?,
@@ -27,10 +24,7 @@ pub(super) fn values(tensor: &TensorProto) -> Option<Vec<f64>> {
     (values.len() == count).then_some(values)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "rounding beyond 2^53 is documented above"
-)]
+#[expect(clippy::cast_precision_loss, reason = "rounding beyond 2^53 is documented above")]
 fn from_raw(kind: DataType, raw: &[u8]) -> Option<Vec<f64>> {
     fn each<const N: usize>(raw: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         raw.as_chunks().0.iter().map(|&bytes| read(bytes)).collect()
@@ -46,10 +40,7 @@ fn from_raw(kind: DataType, raw: &[u8]) -> Option<Vec<f64>> {
     })
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "rounding beyond 2^53 is documented above"
-)]
+#[expect(clippy::cast_precision_loss, reason = "rounding beyond 2^53 is documented above")]
 fn from_list(tensor: &TensorProto) -> Option<Vec<f64>> {
     Some(match tensor.kind() {
         DataType::Float => tensor.float_data.iter().map(|&value| value.into()).collect(),
@@ -58,8 +49,7 @@ fn from_list(tensor: &TensorProto) -> Option<Vec<f64>> {
         DataType::Int32 => tensor.int32_data.iter().map(|&value| value.into()).collect(),
         DataType::Float16 => {
             let bits = tensor.int32_data.iter().map(|&bits| u16::try_from(bits));
-            bits.map(|bits| bits.ok().map(|bits| f16::from_bits(bits).into()))
-                .collect::<Option<_>>()?
+            bits.map(|bits| bits.ok().map(|bits| f16::from_bits(bits).into())).collect::<Option<_>>()?
         }
         _ => return None,
     })
@@ -80,18 +70,9 @@ mod tests {
 
     #[test]
     fn every_type_of_number_is_read() {
-        assert_eq!(
-            values(&tensor(DataType::Float, &[], b"\0\0\x80\x3f")),
-            Some(vec![1.0])
-        );
-        assert_eq!(
-            values(&tensor(DataType::Float16, &[1], b"\0\x3c")),
-            Some(vec![1.0])
-        );
-        assert_eq!(
-            values(&tensor(DataType::Bfloat16, &[1], b"\x80\x3f")),
-            Some(vec![1.0])
-        );
+        assert_eq!(values(&tensor(DataType::Float, &[], b"\0\0\x80\x3f")), Some(vec![1.0]));
+        assert_eq!(values(&tensor(DataType::Float16, &[1], b"\0\x3c")), Some(vec![1.0]));
+        assert_eq!(values(&tensor(DataType::Bfloat16, &[1], b"\x80\x3f")), Some(vec![1.0]));
         assert_eq!(
             values(&tensor(DataType::Int32, &[2], b"\x02\0\0\0\xff\xff\xff\xff")),
             Some(vec![2.0, -1.0])

@@ -57,10 +57,7 @@ impl GraphFacts {
         // Older files list every weight among the inputs too, as its default.
         let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
         let given = graph.input.iter().filter(|value| !stored.contains(value.name()));
-        Self {
-            inputs: given.map(Slot::of).collect(),
-            outputs: graph.output.iter().map(Slot::of).collect(),
-        }
+        Self { inputs: given.map(Slot::of).collect(), outputs: graph.output.iter().map(Slot::of).collect() }
     }
 
     /// The input called `name`.

@@ -54,10 +54,7 @@ impl Entry {
     /// The whole number, if known and whole. Beyond the range of `i64`, which stands for "to the end" in slices, it
     /// is that range's end.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole, and the cast saturates as documented"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and the cast saturates as documented")]
     pub fn whole(self) -> Option<i64> {
         let number = self.number()?;
         (number.fract() == 0.0).then_some(number as i64)
@@ -70,17 +67,10 @@ impl<'g> Inference<'g> {
     /// Looks at every node once.
     #[must_use]
     pub(super) fn new(graph: &'g GraphProto) -> Self {
-        let mut this = Self {
-            known: HashMap::new(),
-        };
+        let mut this = Self { known: HashMap::new() };
         for input in &graph.input {
-            this.known.insert(
-                input.name(),
-                Known {
-                    dims: declared(input.r#type.as_ref()),
-                    ..Known::default()
-                },
-            );
+            this.known
+                .insert(input.name(), Known { dims: declared(input.r#type.as_ref()), ..Known::default() });
         }
         for tensor in &graph.initializer {
             this.known.insert(tensor.name(), Known::of(tensor));
@@ -141,11 +131,7 @@ impl<'g> Inference<'g> {
         if let (Some([length]), Some(values)) = (dims.as_deref_mut(), &values) {
             *length = i64::try_from(values.len()).ok();
         }
-        Known {
-            dims,
-            values,
-            is_shape: op == "Shape" && node.attribute.is_empty(),
-        }
+        Known { dims, values, is_shape: op == "Shape" && node.attribute.is_empty() }
     }
 }
 
@@ -173,19 +159,13 @@ fn declared(kind: Option<&super::onnx::TypeProto>) -> Option<Vec<Option<i64>>> {
     Some(tensor.shape.as_ref()?.dim.iter().map(length).collect())
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "constants of shapes are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "constants of shapes are far below 2^53")]
 fn constant_of(node: &NodeProto) -> Known {
     let Some(attribute) = node.attribute.first() else {
         return Known::default();
     };
-    let scalar = |number| Known {
-        dims: Some(Vec::new()),
-        values: Some(vec![Entry::Number(number)]),
-        is_shape: false,
-    };
+    let scalar =
+        |number| Known { dims: Some(Vec::new()), values: Some(vec![Entry::Number(number)]), is_shape: false };
     let list = |numbers: Vec<f64>| Known {
         dims: Some(vec![i64::try_from(numbers.len()).ok()]),
         values: (numbers.len() <= constant::MAX_VALUES)
@@ -235,9 +215,9 @@ fn values(inference: &Inference<'_>, node: &NodeProto, inputs: &[&Known]) -> Opt
                 let index = index.whole()?;
                 match first {
                     Some(entries) => at(entries, index),
-                    None => inputs[0]
-                        .is_shape
-                        .then(|| usize::try_from(index).map_or(Entry::Unknown, Entry::Axis)),
+                    None => {
+                        inputs[0].is_shape.then(|| usize::try_from(index).map_or(Entry::Unknown, Entry::Axis))
+                    }
                 }
             };
             inputs.get(1)?.values.as_ref()?.iter().map(pick).collect()
@@ -245,21 +225,14 @@ fn values(inference: &Inference<'_>, node: &NodeProto, inputs: &[&Known]) -> Opt
         "Slice" => {
             let bound = |index: usize| inference.wholes(node.input.get(index)?);
             let (start, end) = (bound(1)?, bound(2)?);
-            let forward = node
-                .input
-                .get(4)
-                .is_none_or(|_| bound(4).is_some_and(|step| step == [1]));
+            let forward = node.input.get(4).is_none_or(|_| bound(4).is_some_and(|step| step == [1]));
             let entries = first?;
             let place = |at: &[i64]| match at {
                 [at] => Some(clamp(*at, entries.len())),
                 _ => None,
             };
             let range = place(&start)?..place(&end)?;
-            if forward {
-                entries.get(range).map(<[Entry]>::to_vec)
-            } else {
-                None
-            }
+            if forward { entries.get(range).map(<[Entry]>::to_vec) } else { None }
         }
         _ => None,
     }
@@ -273,9 +246,7 @@ fn shape_of(node: &NodeProto, dims: &[Option<i64>]) -> Option<Vec<Entry>> {
     };
     let entries: Vec<Entry> = dims.iter().enumerate().map(entry).collect();
     let bound = |name, default| clamp(node.int(name).unwrap_or(default), dims.len());
-    entries
-        .get(bound("start", 0)..bound("end", i64::MAX))
-        .map(<[Entry]>::to_vec)
+    entries.get(bound("start", 0)..bound("end", i64::MAX)).map(<[Entry]>::to_vec)
 }
 
 /// A place in a list of `length` entries as `Slice` and `Shape` count: negative from the end, clamped to the list.
@@ -292,11 +263,8 @@ fn at(entries: &[Entry], index: i64) -> Option<Entry> {
 }
 
 fn map(entries: &[Entry], change: impl Fn(f64) -> f64) -> Option<Vec<Entry>> {
-    let change = |entry: &Entry| {
-        entry
-            .number()
-            .map_or(Entry::Unknown, |number| Entry::Number(change(number)))
-    };
+    let change =
+        |entry: &Entry| entry.number().map_or(Entry::Unknown, |number| Entry::Number(change(number)));
     Some(entries.iter().map(change).collect())
 }
 

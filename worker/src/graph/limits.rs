@@ -78,21 +78,13 @@ pub fn check(file: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// It is longer than [`MAX_FILE_BYTES`].
 pub fn check_length(bytes: u64) -> Result<(), Error> {
-    at_most(
-        "bytes",
-        usize::try_from(bytes).unwrap_or(usize::MAX),
-        MAX_FILE_BYTES,
-    )
+    at_most("bytes", usize::try_from(bytes).unwrap_or(usize::MAX), MAX_FILE_BYTES)
 }
 
 fn walk(kind: Kind, message: &[u8], depth: usize, count: &mut Count) -> Result<(), Error> {
     at_most("messages inside each other", depth, MAX_DEPTH)?;
     for field in Fields::new(message) {
-        let Field {
-            number,
-            content: Some(content),
-        } = field?
-        else {
+        let Field { number, content: Some(content) } = field? else {
             continue;
         };
         let Some(child) = child(kind, number) else {
@@ -180,27 +172,17 @@ mod tests {
     fn empty_nodes_are_counted_before_they_cost_memory() {
         let graph = repeat(1, b"", MAX_NODES + 1);
         let error = check(&repeat(7, &graph, 1)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "damaged ONNX file: it has 200001 nodes, at most 200000 are allowed"
-        );
+        assert_eq!(error.to_string(), "damaged ONNX file: it has 200001 nodes, at most 200000 are allowed");
         check(&repeat(7, &repeat(1, b"", 100), 1)).unwrap();
     }
 
     #[test]
     fn packed_numbers_and_names_are_counted() {
         let tensor = repeat(7, &vec![0; MAX_PACKED_BYTES + 1], 1);
-        let error = check(&repeat(7, &repeat(5, &tensor, 1), 1))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("67108865 bytes in lists of whole numbers"),
-            "{error}"
-        );
+        let error = check(&repeat(7, &repeat(5, &tensor, 1), 1)).unwrap_err().to_string();
+        assert!(error.contains("67108865 bytes in lists of whole numbers"), "{error}");
         let node = repeat(1, b"", MAX_ELEMENTS);
-        let error = check(&repeat(7, &repeat(1, &node, 1), 1))
-            .unwrap_err()
-            .to_string();
+        let error = check(&repeat(7, &repeat(1, &node, 1), 1)).unwrap_err().to_string();
         assert!(error.contains("messages and names"), "{error}");
     }
 
@@ -211,9 +193,6 @@ mod tests {
             graph = repeat(1, &repeat(5, &repeat(6, &graph, 1), 1), 1);
         }
         let error = check(&repeat(7, &graph, 1)).unwrap_err().to_string();
-        assert!(
-            error.contains("33 messages inside each other, at most 32"),
-            "{error}"
-        );
+        assert!(error.contains("33 messages inside each other, at most 32"), "{error}");
     }
 }

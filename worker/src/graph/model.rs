@@ -74,10 +74,9 @@ impl Model {
     /// Declares that the model uses an operator set; no effect when it already does.
     pub(super) fn import_operators(&mut self, domain: &str, version: i64) {
         if self.operator_set(domain) == 0 {
-            self.proto.opset_import.push(OperatorSetIdProto {
-                domain: Some(domain.to_owned()),
-                version: Some(version),
-            });
+            self.proto
+                .opset_import
+                .push(OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) });
         }
     }
 

@@ -4,10 +4,7 @@
 //! is here, because a field that the decoder does not know would be lost when a rewritten graph is encoded again;
 //! every single value is an `Option`, because readers of this format tell "absent" from "zero".
 
-#![expect(
-    missing_docs,
-    reason = "fields are those of the ONNX definition and documented there"
-)]
+#![expect(missing_docs, reason = "fields are those of the ONNX definition and documented there")]
 
 mod attribute;
 mod device;

@@ -8,14 +8,10 @@ use super::{onnx::GraphProto, view::for_each_read};
 pub fn prune(graph: &mut GraphProto) {
     let needed = needed(graph);
     let is_needed = |name: &str| needed.contains(name);
-    graph
-        .node
-        .retain(|node| node.output.iter().any(|output| is_needed(output)));
+    graph.node.retain(|node| node.output.iter().any(|output| is_needed(output)));
     // A weight that is also listed as an input is that input's default, and stays.
     let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name()).collect();
-    graph
-        .initializer
-        .retain(|tensor| is_needed(tensor.name()) || inputs.contains(tensor.name()));
+    graph.initializer.retain(|tensor| is_needed(tensor.name()) || inputs.contains(tensor.name()));
     graph.value_info.retain(|value| is_needed(value.name()));
 }
 

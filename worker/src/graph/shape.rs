@@ -35,10 +35,9 @@ pub(super) fn dims(inference: &Inference<'_>, node: &NodeProto, inputs: &[&Known
         | "LayerNormalization"
         | "InstanceNormalization"
         | "GroupNormalization" => first.cloned(),
-        "Where" => broadcast(
-            &broadcast(first?, inputs.get(1)?.dims.as_ref()?)?,
-            inputs.get(2)?.dims.as_ref()?,
-        ),
+        "Where" => {
+            broadcast(&broadcast(first?, inputs.get(1)?.dims.as_ref()?)?, inputs.get(2)?.dims.as_ref()?)
+        }
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Equal" => broadcast(first?, inputs.get(1)?.dims.as_ref()?),
         "Shape" => Some(vec![first.and_then(|dims| i64::try_from(dims.len()).ok())]),
         "Expand" => broadcast(first?, &target(inference, node.input.get(1)?)?),
@@ -52,9 +51,7 @@ pub(super) fn dims(inference: &Inference<'_>, node: &NodeProto, inputs: &[&Known
         }
         "Transpose" => {
             let axes = node.ints("perm")?;
-            axes.iter()
-                .map(|&axis| first?.get(usize::try_from(axis).ok()?).copied())
-                .collect()
+            axes.iter().map(|&axis| first?.get(usize::try_from(axis).ok()?).copied()).collect()
         }
         "Reshape" => reshape(inference, node, first),
         "Unsqueeze" => unsqueeze(inference, node, first?),
@@ -71,11 +68,7 @@ fn broadcast(a: &Dims, b: &Dims) -> Option<Dims> {
     let rank = a.len().max(b.len());
     let length = |dims: &Dims, axis: usize| {
         let missing = rank - dims.len();
-        if axis < missing {
-            Some(1)
-        } else {
-            dims[axis - missing]
-        }
+        if axis < missing { Some(1) } else { dims[axis - missing] }
     };
     let join = |axis| match (length(a, axis), length(b, axis)) {
         (Some(1), other) | (other, Some(1)) => other,
@@ -93,10 +86,7 @@ fn target(inference: &Inference<'_>, shape: &str) -> Option<Dims> {
     let [Some(rank)] = inference.dims(shape)? else {
         return None;
     };
-    Some(vec![
-        None;
-        usize::try_from(*rank).ok().filter(|&rank| rank <= MAX_RANK)?
-    ])
+    Some(vec![None; usize::try_from(*rank).ok().filter(|&rank| rank <= MAX_RANK)?])
 }
 
 fn matmul(a: &Dims, b: &Dims) -> Option<Dims> {
@@ -138,11 +128,7 @@ fn unsqueeze(inference: &Inference<'_>, node: &NodeProto, from: &Dims) -> Option
     let rank = from.len() + axes.len();
     let mut rest = from.iter().copied();
     let length = |axis| {
-        if is_among(&axes, axis, rank) {
-            Some(Some(1))
-        } else {
-            rest.next()
-        }
+        if is_among(&axes, axis, rank) { Some(Some(1)) } else { rest.next() }
     };
     (0..rank).map(length).collect()
 }
@@ -151,11 +137,7 @@ fn unsqueeze(inference: &Inference<'_>, node: &NodeProto, from: &Dims) -> Option
 fn reduce(inference: &Inference<'_>, node: &NodeProto, from: &Dims) -> Option<Dims> {
     let axes = axes(inference, node).filter(|_| node.int("keepdims") != Some(0))?;
     let length = |(axis, length): (usize, &Option<i64>)| {
-        if is_among(&axes, axis, from.len()) {
-            Some(1)
-        } else {
-            *length
-        }
+        if is_among(&axes, axis, from.len()) { Some(1) } else { *length }
     };
     Some(from.iter().enumerate().map(length).collect())
 }
@@ -171,12 +153,7 @@ fn axes(inference: &Inference<'_>, node: &NodeProto) -> Option<Vec<i64>> {
 /// Whether `axis` of `rank` is in a list, where negative axes count from the end.
 fn is_among(axes: &[i64], axis: usize, rank: usize) -> bool {
     let place = |axis: i64| {
-        usize::try_from(if axis < 0 {
-            axis.checked_add_unsigned(rank as u64)?
-        } else {
-            axis
-        })
-        .ok()
+        usize::try_from(if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis }).ok()
     };
     axes.iter().any(|&listed| place(listed) == Some(axis))
 }

@@ -91,10 +91,7 @@ impl Sketch {
 
     /// The messages, unchecked.
     pub(crate) fn proto(self) -> ModelProto {
-        let set = OperatorSetIdProto {
-            domain: Some(String::new()),
-            version: Some(18),
-        };
+        let set = OperatorSetIdProto { domain: Some(String::new()), version: Some(18) };
         let mut graph = self.graph;
         graph.name = Some("sketch".to_owned());
         ModelProto {
@@ -120,19 +117,11 @@ fn value(name: &str, kind: DataType, dims: &[i64]) -> ValueInfoProto {
         }),
         denotation: None,
     };
-    let shape = TensorShapeProto {
-        dim: dims.iter().map(dim).collect(),
-    };
-    let tensor = TensorType {
-        elem_type: Some(kind.into()),
-        shape: Some(shape),
-    };
+    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
+    let tensor = TensorType { elem_type: Some(kind.into()), shape: Some(shape) };
     ValueInfoProto {
         name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            denotation: None,
-        }),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None }),
         ..ValueInfoProto::default()
     }
 }

@@ -23,31 +23,20 @@ fn parsed(bytes: &'static [u8]) -> Model {
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    Model::parse(Bytes::copy_from_slice(bytes))
-        .unwrap_err()
-        .to_string()
+    Model::parse(Bytes::copy_from_slice(bytes)).unwrap_err().to_string()
 }
 
 #[test]
 fn no_byte_of_a_file_is_lost() {
     for bytes in [TEXT_ENCODER, UNET, UNET_BESIDE, DECODER, UPSCALER] {
-        assert!(
-            parsed(bytes).encode() == bytes,
-            "a file of {} bytes is not encoded as it was",
-            bytes.len()
-        );
+        assert!(parsed(bytes).encode() == bytes, "a file of {} bytes is not encoded as it was", bytes.len());
     }
 }
 
 #[test]
 fn facts_are_those_of_the_file() {
     let facts = parsed(UNET).facts();
-    let slots: Vec<String> = facts
-        .inputs
-        .iter()
-        .chain(&facts.outputs)
-        .map(Slot::to_string)
-        .collect();
+    let slots: Vec<String> = facts.inputs.iter().chain(&facts.outputs).map(Slot::to_string).collect();
     assert_eq!(
         slots,
         [
@@ -58,34 +47,22 @@ fn facts_are_those_of_the_file() {
         ]
     );
     let sample = facts.input("sample").unwrap();
-    assert_eq!(
-        (sample.rank(), sample.fixed(1), sample.fixed(2)),
-        (Some(4), Some(4), None)
-    );
+    assert_eq!((sample.rank(), sample.fixed(1), sample.fixed(2)), (Some(4), Some(4), None));
     assert_eq!(facts.output("out_sample").unwrap().element, Element::F32);
 }
 
 #[test]
 fn weights_beside_the_file_are_listed() {
     let model = parsed(UNET_BESIDE);
-    assert_eq!(
-        model.external_files().into_iter().collect::<Vec<_>>(),
-        ["model.onnx_data"]
-    );
+    assert_eq!(model.external_files().into_iter().collect::<Vec<_>>(), ["model.onnx_data"]);
     let whole = parsed(UNET);
-    assert!(
-        whole.external_files().is_empty(),
-        "this file holds its own weights"
-    );
+    assert!(whole.external_files().is_empty(), "this file holds its own weights");
 }
 
 #[test]
 fn damage_is_told_in_one_sentence() {
     assert_eq!(refusal(b""), "damaged ONNX file: it has no graph");
-    assert_eq!(
-        refusal(b"PK\x03\x04 a zip"),
-        "damaged ONNX file: a field has number 0 at byte 3 of 10"
-    );
+    assert_eq!(refusal(b"PK\x03\x04 a zip"), "damaged ONNX file: a field has number 0 at byte 3 of 10");
     assert!(refusal(&TEXT_ENCODER[..TEXT_ENCODER.len() / 2]).contains("it ends inside a field"));
 }
 
@@ -135,10 +112,7 @@ fn survives(bytes: Vec<u8>) -> Result<(), TestCaseError> {
         Ok(mut model) => {
             attention::fuse(&mut model);
             let again = Model::parse(Bytes::from(model.encode()));
-            prop_assert!(
-                again.is_ok(),
-                "an accepted file was rewritten into an unsound one: {again:?}"
-            );
+            prop_assert!(again.is_ok(), "an accepted file was rewritten into an unsound one: {again:?}");
         }
         Err(error) => {
             let message = error.to_string();
@@ -150,9 +124,7 @@ fn survives(bytes: Vec<u8>) -> Result<(), TestCaseError> {
 }
 
 fn doubled() -> Sketch {
-    let sketch = Sketch::default()
-        .input("x", DataType::Float, &[-1])
-        .output("y", DataType::Float, &[-1]);
+    let sketch = Sketch::default().input("x", DataType::Float, &[-1]).output("y", DataType::Float, &[-1]);
     sketch.weight("two", &[1], &[2.0]).node("Mul", &["x", "two"], "y")
 }
 
@@ -178,44 +150,24 @@ fn unsound_graphs_are_refused() {
         spoilt(|graph| graph.output[0].name = Some("z".to_owned())),
         r#"damaged ONNX file: "graph output" reads "z", which nothing before it gives"#
     );
-    assert_eq!(
-        spoilt(|graph| graph.node.clear()),
-        "damaged ONNX file: it has no node"
-    );
-    assert_eq!(
-        spoilt(|graph| graph.output.clear()),
-        "damaged ONNX file: it has no output"
-    );
+    assert_eq!(spoilt(|graph| graph.node.clear()), "damaged ONNX file: it has no node");
+    assert_eq!(spoilt(|graph| graph.output.clear()), "damaged ONNX file: it has no output");
     assert_eq!(
         spoilt(|graph| graph.node[0].op_type = None),
         "damaged ONNX file: it has no operator in one of its nodes"
     );
-    let no_set = ModelProto {
-        opset_import: Vec::new(),
-        ..doubled().proto()
-    };
-    assert!(
-        Model::new(no_set)
-            .unwrap_err()
-            .to_string()
-            .ends_with("it has no standard operator set")
-    );
+    let no_set = ModelProto { opset_import: Vec::new(), ..doubled().proto() };
+    assert!(Model::new(no_set).unwrap_err().to_string().ends_with("it has no standard operator set"));
 }
 
 #[test]
 fn order_of_nodes_matters() {
     let message = spoilt(|graph| {
-        let earlier = NodeProto {
-            input: vec!["y".to_owned()],
-            output: vec!["z".to_owned()],
-            ..graph.node[0].clone()
-        };
+        let earlier =
+            NodeProto { input: vec!["y".to_owned()], output: vec!["z".to_owned()], ..graph.node[0].clone() };
         graph.node.insert(0, earlier);
     });
-    assert!(
-        message.contains(r#"reads "y", which nothing before it gives"#),
-        "{message}"
-    );
+    assert!(message.contains(r#"reads "y", which nothing before it gives"#), "{message}");
 }
 
 #[test]
@@ -231,19 +183,13 @@ fn branches_see_the_graph_around_them() {
         let graph = proto.graph.as_mut().unwrap();
         graph.node[0].attribute.push(AttributeProto {
             name: Some("body".to_owned()),
-            g: Some(Box::new(GraphProto {
-                node: vec![body],
-                ..GraphProto::default()
-            })),
+            g: Some(Box::new(GraphProto { node: vec![body], ..GraphProto::default() })),
             ..AttributeProto::default()
         });
         Model::new(proto)
     };
     assert!(branch("two").is_ok());
-    assert!(
-        branch("y").is_err(),
-        "a node's branch runs before the node gives its result"
-    );
+    assert!(branch("y").is_err(), "a node's branch runs before the node gives its result");
 }
 
 #[test]
@@ -283,18 +229,9 @@ fn placed(location: &str, key: &str, value: &str) -> Result<Model, Error> {
 #[test]
 fn weights_outside_the_folder_are_refused() {
     assert!(placed("model.onnx_data", "length", "4").is_ok());
-    for location in [
-        "/etc/passwd",
-        "../weights",
-        "a/b",
-        r"..\weights",
-        r"C:\weights",
-        "C:weights",
-        "..",
-        ".",
-        "",
-        "a\0b",
-    ] {
+    for location in
+        ["/etc/passwd", "../weights", "a/b", r"..\weights", r"C:\weights", "C:weights", "..", ".", "", "a\0b"]
+    {
         let message = placed(location, "offset", "0").unwrap_err().to_string();
         assert!(
             message.contains("only a plain file name in the model's own folder"),
@@ -306,25 +243,13 @@ fn weights_outside_the_folder_are_refused() {
         "ONNX file refused: tensor \"two\" lies in \"../x\", but only a plain file name in the model's own folder is \
          allowed"
     );
-    assert!(
-        placed("w", "length", "5")
-            .unwrap_err()
-            .to_string()
-            .contains("needs 4 bytes, 5 are stored")
-    );
-    assert!(
-        placed("w", "offset", "-1")
-            .unwrap_err()
-            .to_string()
-            .contains("offset \"-1\" is no number")
-    );
+    assert!(placed("w", "length", "5").unwrap_err().to_string().contains("needs 4 bytes, 5 are stored"));
+    assert!(placed("w", "offset", "-1").unwrap_err().to_string().contains("offset \"-1\" is no number"));
 }
 
 #[test]
 fn what_nothing_needs_is_dropped() {
-    let sketch = doubled()
-        .weight("dead", &[1], &[1.0])
-        .node("Mul", &["x", "dead"], "unread");
+    let sketch = doubled().weight("dead", &[1], &[1.0]).node("Mul", &["x", "dead"], "unread");
     let mut proto = sketch.proto();
     let mut graph = proto.graph.take().unwrap();
     prune::prune(&mut graph);
@@ -337,14 +262,8 @@ fn what_nothing_needs_is_dropped() {
 fn shapes_follow_from_shapes() {
     // [b, 3, 8] -> Shape -> first and last length -> [b, 24] by Reshape: what exporters write around every attention.
     let sketch =
-        Sketch::default()
-            .input("x", DataType::Float, &[-1, 3, 8])
-            .output("y", DataType::Float, &[-1, 24]);
-    let sketch = sketch
-        .list("zero", &[0])
-        .list("last", &[-1])
-        .list("three", &[3])
-        .list("end", &[i64::MAX]);
+        Sketch::default().input("x", DataType::Float, &[-1, 3, 8]).output("y", DataType::Float, &[-1, 24]);
+    let sketch = sketch.list("zero", &[0]).list("last", &[-1]).list("three", &[3]).list("end", &[i64::MAX]);
     let sketch = sketch.node("Shape", &["x"], "shape").node_with(
         "Gather",
         &["shape", "zero"],
@@ -352,17 +271,12 @@ fn shapes_follow_from_shapes() {
         &[("axis", &[0])],
     );
     let sketch =
-        sketch
-            .node("Slice", &["shape", "last", "end"], "width")
-            .node("Mul", &["width", "three"], "columns");
+        sketch.node("Slice", &["shape", "last", "end"], "width").node("Mul", &["width", "three"], "columns");
     let sketch = sketch.node_with("Concat", &["batch", "columns"], "target", &[("axis", &[0])]);
     let model = sketch.node("Reshape", &["x", "target"], "y").model();
     let view = View::new(model.graph());
     let known = view.inference();
-    assert_eq!(
-        known.values("target"),
-        Some(&[Entry::Axis(0), Entry::Number(24.0)][..])
-    );
+    assert_eq!(known.values("target"), Some(&[Entry::Axis(0), Entry::Number(24.0)][..]));
     assert_eq!(known.dims("y"), Some(&[None, Some(24)][..]));
     assert_eq!(known.scalar("width"), Some(8.0));
     assert_eq!(known.wholes("target"), None);
@@ -375,9 +289,7 @@ fn every_shape_of_real_networks_is_understood() {
     for bytes in [UNET, UNET_XL, DECODER] {
         let model = parsed(bytes);
         let view = View::new(model.graph());
-        let unknown = view
-            .nodes()
-            .find(|(_, node)| view.inference().dims(&node.output[0]).is_none());
+        let unknown = view.nodes().find(|(_, node)| view.inference().dims(&node.output[0]).is_none());
         assert_eq!(unknown, None, "a rank is unknown");
     }
 }

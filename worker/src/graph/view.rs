@@ -30,12 +30,7 @@ impl<'g> View<'g> {
             }
             for_each_read(node, &mut |name| readers.entry(name).or_default().push(index));
         }
-        Self {
-            nodes: &graph.node,
-            maker,
-            readers,
-            inference: Inference::new(graph),
-        }
+        Self { nodes: &graph.node, maker, readers, inference: Inference::new(graph) }
     }
 
     /// The node at an index.

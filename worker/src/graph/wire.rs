@@ -27,20 +27,13 @@ impl<'a> Fields<'a> {
     }
 
     fn error(&self, reason: &'static str) -> Error {
-        Error::Wire {
-            reason,
-            offset: self.at,
-            length: self.message.len(),
-        }
+        Error::Wire { reason, offset: self.at, length: self.message.len() }
     }
 
     fn varint(&mut self) -> Result<u64, Error> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = *self
-                .message
-                .get(self.at)
-                .ok_or_else(|| self.error("it ends inside a number"))?;
+            let byte = *self.message.get(self.at).ok_or_else(|| self.error("it ends inside a number"))?;
             self.at += 1;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
@@ -51,10 +44,7 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
-        let end = self
-            .at
-            .checked_add(length)
-            .filter(|&end| end <= self.message.len());
+        let end = self.at.checked_add(length).filter(|&end| end <= self.message.len());
         let end = end.ok_or_else(|| self.error("it ends inside a field"))?;
         let content = &self.message[self.at..end];
         self.at = end;
@@ -116,36 +106,16 @@ mod tests {
         let bytes = b"\x08\x96\x01\x12\x07testing\x19\0\0\0\0\0\0\0\0\x25\0\0\0\0";
         let fields: Vec<_> = Fields::new(bytes).collect::<Result<_, _>>().unwrap();
         let found: Vec<_> = fields.iter().map(|field| (field.number, field.content)).collect();
-        assert_eq!(
-            found,
-            [(1, None), (2, Some(&b"testing"[..])), (3, None), (4, None)]
-        );
+        assert_eq!(found, [(1, None), (2, Some(&b"testing"[..])), (3, None), (4, None)]);
     }
 
     #[test]
     fn damage_is_placed() {
-        let error = |bytes| {
-            Fields::new(bytes)
-                .collect::<Result<Vec<_>, _>>()
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            error(b"\x12\x07test"),
-            "damaged ONNX file: it ends inside a field at byte 2 of 6"
-        );
-        assert_eq!(
-            error(b"\x08"),
-            "damaged ONNX file: it ends inside a number at byte 1 of 1"
-        );
-        assert_eq!(
-            error(b"\x0b"),
-            "damaged ONNX file: a field has an unknown wire type at byte 1 of 1"
-        );
-        assert_eq!(
-            error(b"\x00\x01"),
-            "damaged ONNX file: a field has number 0 at byte 1 of 2"
-        );
+        let error = |bytes| Fields::new(bytes).collect::<Result<Vec<_>, _>>().unwrap_err().to_string();
+        assert_eq!(error(b"\x12\x07test"), "damaged ONNX file: it ends inside a field at byte 2 of 6");
+        assert_eq!(error(b"\x08"), "damaged ONNX file: it ends inside a number at byte 1 of 1");
+        assert_eq!(error(b"\x0b"), "damaged ONNX file: a field has an unknown wire type at byte 1 of 1");
+        assert_eq!(error(b"\x00\x01"), "damaged ONNX file: a field has number 0 at byte 1 of 2");
         assert!(error(&[0xff; 11]).contains("longer than 10 bytes"));
         assert!(error(b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").contains("it ends inside a field"));
     }

@@ -31,22 +31,13 @@ const ANY: &[Element] = &[Element::F32, Element::F16, Element::I64, Element::I32
 /// needs; the sentence names the file and the input.
 pub fn graph(file: &Path, network: &Network, graph: &GraphFacts, facts: &ModelFacts) -> Result<(), Error> {
     let inputs = wanted_inputs(network, facts);
-    let refuse = |reason: String| {
-        Err(Error::Graph {
-            file: file.to_owned(),
-            reason,
-        })
-    };
+    let refuse = |reason: String| Err(Error::Graph { file: file.to_owned(), reason });
     // The VAE and upscalers take one picture, under a name that each exporter chooses.
     if let [(None, wanted)] = inputs.as_slice() {
         match graph.inputs.as_slice() {
             [input] => wanted.check(input, "input").or_else(refuse)?,
             found => {
-                return refuse(format!(
-                    "it takes {} inputs ({}), must take one",
-                    found.len(),
-                    list(found)
-                ));
+                return refuse(format!("it takes {} inputs ({}), must take one", found.len(), list(found)));
             }
         }
     } else {
@@ -55,24 +46,17 @@ pub fn graph(file: &Path, network: &Network, graph: &GraphFacts, facts: &ModelFa
             match graph.input(name) {
                 Some(input) => wanted.check(input, "input").or_else(refuse)?,
                 None => {
-                    return refuse(format!(
-                        "it lacks the input {name:?}, it takes {}",
-                        list(&graph.inputs)
-                    ));
+                    return refuse(format!("it lacks the input {name:?}, it takes {}", list(&graph.inputs)));
                 }
             }
         }
         let known = |input: &&Slot| inputs.iter().any(|(name, _)| *name == Some(input.name.as_str()));
         if let Some(extra) = graph.inputs.iter().find(|input| !known(input)) {
-            return refuse(format!(
-                "it needs the input {extra}, which Stable Diffusion 1.x does not have"
-            ));
+            return refuse(format!("it needs the input {extra}, which Stable Diffusion 1.x does not have"));
         }
     }
     match graph.outputs.first() {
-        Some(output) => wanted_output(network, facts)
-            .check(output, "output")
-            .or_else(refuse),
+        Some(output) => wanted_output(network, facts).check(output, "output").or_else(refuse),
         None => refuse("it has no output".to_owned()),
     }
 }
@@ -82,17 +66,13 @@ fn wanted_inputs(network: &Network, facts: &ModelFacts) -> Vec<(Option<&'static 
     let channels = vec![u64::from(facts.latent_channels)];
     let width = vec![u64::from(facts.embedding_width)];
     match network {
-        Network::TextEncoder => vec![(
-            Some("input_ids"),
-            Wanted::new(WHOLE, &[2], vec![(1, vec![CHUNK as u64])]),
-        )],
+        Network::TextEncoder => {
+            vec![(Some("input_ids"), Wanted::new(WHOLE, &[2], vec![(1, vec![CHUNK as u64])]))]
+        }
         Network::Unet => vec![
             (Some("sample"), Wanted::new(REAL, &[4], vec![(1, channels)])),
             (Some("timestep"), Wanted::new(ANY, &[0, 1], Vec::new())),
-            (
-                Some("encoder_hidden_states"),
-                Wanted::new(REAL, &[3], vec![(2, width)]),
-            ),
+            (Some("encoder_hidden_states"), Wanted::new(REAL, &[3], vec![(2, width)])),
         ],
         Network::VaeDecoder => vec![(None, Wanted::new(REAL, &[4], vec![(1, channels)]))],
         Network::VaeEncoder | Network::Upscaler(_) => vec![(None, Wanted::picture())],
@@ -114,11 +94,7 @@ fn wanted_output(network: &Network, facts: &ModelFacts) -> Wanted {
 
 impl Wanted {
     fn new(elements: &'static [Element], ranks: &'static [usize], lengths: Vec<(usize, Vec<u64>)>) -> Self {
-        Self {
-            elements,
-            ranks,
-            lengths,
-        }
+        Self { elements, ranks, lengths }
     }
 
     /// `[n, 3, h, w]`
@@ -139,9 +115,7 @@ impl Wanted {
         for (axis, lengths) in &self.lengths {
             if slot.fixed(*axis).is_some_and(|length| !lengths.contains(&length)) {
                 let lengths = or(lengths.iter().map(u64::to_string).collect());
-                return Err(format!(
-                    "its {kind} {slot} must have length {lengths} in dimension {axis}"
-                ));
+                return Err(format!("its {kind} {slot} must have length {lengths} in dimension {axis}"));
             }
         }
         Ok(())
@@ -150,9 +124,5 @@ impl Wanted {
 
 fn list(slots: &[Slot]) -> String {
     let names: Vec<String> = slots.iter().take(8).map(Slot::to_string).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join("; ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join("; ") }
 }

@@ -94,14 +94,8 @@ impl ConfigFile {
         }
         match serde_json::from_slice(&text) {
             Ok(Value::Object(fields)) => Ok(Self { path: file(), fields }),
-            Ok(_) => Err(Error::Damaged {
-                file: file(),
-                reason: "it holds no JSON object".to_owned(),
-            }),
-            Err(error) => Err(Error::Damaged {
-                file: file(),
-                reason: error.to_string(),
-            }),
+            Ok(_) => Err(Error::Damaged { file: file(), reason: "it holds no JSON object".to_owned() }),
+            Err(error) => Err(Error::Damaged { file: file(), reason: error.to_string() }),
         }
     }
 
@@ -183,35 +177,22 @@ impl ConfigFile {
     #[must_use]
     pub fn is_normalized(&self, token: &str) -> Option<bool> {
         let tokens = self.get("added_tokens_decoder")?.as_object()?;
-        let entry = tokens
-            .values()
-            .find(|entry| entry.get("content").and_then(Value::as_str) == Some(token))?;
+        let entry =
+            tokens.values().find(|entry| entry.get("content").and_then(Value::as_str) == Some(token))?;
         entry.get("normalized")?.as_bool()
     }
 
     /// The refusal of a field for what it holds.
     #[must_use]
     pub fn wrong(&self, field: &'static str, expected: &'static str) -> Error {
-        let found = self
-            .fields
-            .get(field)
-            .map_or_else(|| "missing".to_owned(), Value::to_string);
-        Error::Field {
-            file: self.path.clone(),
-            field,
-            found: found.chars().take(60).collect(),
-            expected,
-        }
+        let found = self.fields.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
+        Error::Field { file: self.path.clone(), field, found: found.chars().take(60).collect(), expected }
     }
 
     /// The refusal of a file that lacks a field.
     #[must_use]
     pub fn missing(&self, field: &'static str, expected: &'static str) -> Error {
-        Error::Missing {
-            file: self.path.clone(),
-            field,
-            expected,
-        }
+        Error::Missing { file: self.path.clone(), field, expected }
     }
 
     fn optional<'file, T>(

@@ -99,13 +99,7 @@ impl Settings {
             return Err(text.wrong("max_position_embeddings", "77, CLIP's length").into());
         }
         let vocab_size = text.whole("vocab_size")?;
-        Ok(Self {
-            vocab_size,
-            vae,
-            unet,
-            noise: Noise::read(layout)?,
-            embedding_width,
-        })
+        Ok(Self { vocab_size, vae, unet, noise: Noise::read(layout)?, embedding_width })
     }
 
     /// Puts the facts together and checks their bounds.
@@ -135,16 +129,10 @@ impl Settings {
             beta_schedule: self.noise.beta_schedule,
             num_train_timesteps: self.noise.timesteps,
             embedding_width: self.embedding_width,
-            encodes_images: layout
-                .graphs()
-                .iter()
-                .any(|(network, _)| *network == Network::VaeEncoder),
+            encodes_images: layout.graphs().iter().any(|(network, _)| *network == Network::VaeEncoder),
             upscalers: layout.graphs().iter().filter_map(upscaler).collect(),
         };
-        ModelFacts::new(draft).map_err(|source| Error::Facts {
-            folder: layout.folder().to_owned(),
-            source,
-        })
+        ModelFacts::new(draft).map_err(|source| Error::Facts { folder: layout.folder().to_owned(), source })
     }
 }
 
@@ -153,18 +141,11 @@ impl Settings {
 impl Vae {
     fn read(layout: &Layout) -> Result<Self, Error> {
         let config = layout.config("vae_decoder/config.json")?;
-        if config
-            .optional_real("shift_factor")?
-            .is_some_and(|shift| shift != 0.0)
-        {
-            return Err(config
-                .wrong("shift_factor", "null: Stable Diffusion 1.x has none")
-                .into());
+        if config.optional_real("shift_factor")?.is_some_and(|shift| shift != 0.0) {
+            return Err(config.wrong("shift_factor", "null: Stable Diffusion 1.x has none").into());
         }
         Ok(Self {
-            channels: config
-                .optional_whole("latent_channels")?
-                .unwrap_or(LATENT_CHANNELS),
+            channels: config.optional_whole("latent_channels")?.unwrap_or(LATENT_CHANNELS),
             levels: config.list_length("block_out_channels")?,
             scaling_factor: config.optional_real("scaling_factor")?.unwrap_or(SCALING_FACTOR),
         })
@@ -178,9 +159,7 @@ impl Unet {
         let config = layout.config("unet/config.json")?;
         for field in FOREIGN_UNET {
             if config.get(field).is_some() {
-                return Err(config
-                    .wrong(field, "null: only Stable Diffusion 1.x is supported")
-                    .into());
+                return Err(config.wrong(field, "null: only Stable Diffusion 1.x is supported").into());
             }
         }
         Ok(Self {
@@ -201,29 +180,20 @@ impl Noise {
             None | Some("epsilon") => Prediction::Epsilon,
             Some("v_prediction") => Prediction::V,
             Some(_) => {
-                return Err(config
-                    .wrong("prediction_type", "\"epsilon\" or \"v_prediction\"")
-                    .into());
+                return Err(config.wrong("prediction_type", "\"epsilon\" or \"v_prediction\"").into());
             }
         };
         let beta_schedule = match config.text("beta_schedule")? {
             "linear" => BetaSchedule::Linear,
             "scaled_linear" => BetaSchedule::ScaledLinear,
             _ => {
-                return Err(config
-                    .wrong("beta_schedule", "\"linear\" or \"scaled_linear\"")
-                    .into());
+                return Err(config.wrong("beta_schedule", "\"linear\" or \"scaled_linear\"").into());
             }
         };
         if config.get("trained_betas").is_some() {
-            return Err(config
-                .wrong("trained_betas", "null: single betas are not supported")
-                .into());
+            return Err(config.wrong("trained_betas", "null: single betas are not supported").into());
         }
-        if config
-            .get("rescale_betas_zero_snr")
-            .is_some_and(|value| value.as_bool() != Some(false))
-        {
+        if config.get("rescale_betas_zero_snr").is_some_and(|value| value.as_bool() != Some(false)) {
             return Err(config
                 .wrong("rescale_betas_zero_snr", "false: infinite noise is not supported")
                 .into());
@@ -233,9 +203,7 @@ impl Noise {
             beta_start: config.real("beta_start")?,
             beta_end: config.real("beta_end")?,
             beta_schedule,
-            timesteps: config
-                .optional_whole("num_train_timesteps")?
-                .unwrap_or(TRAIN_TIMESTEPS),
+            timesteps: config.optional_whole("num_train_timesteps")?.unwrap_or(TRAIN_TIMESTEPS),
         })
     }
 }

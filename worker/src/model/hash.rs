@@ -10,15 +10,8 @@ use super::layout::Layout;
 use super::{Error, HashCache};
 
 /// The folders that make a model.
-const PARTS: [&str; 7] = [
-    "scheduler",
-    "text_encoder",
-    "tokenizer",
-    "unet",
-    "upscalers",
-    "vae_decoder",
-    "vae_encoder",
-];
+const PARTS: [&str; 7] =
+    ["scheduler", "text_encoder", "tokenizer", "unet", "upscalers", "vae_decoder", "vae_encoder"];
 
 /// Most files of a folder: exporters that store each weight in its own file write some thousand.
 const MAX_FILES: usize = 100_000;
@@ -39,9 +32,7 @@ pub(super) fn of_folder(layout: &Layout, hashes: &HashCache) -> Result<[u8; 32],
     let mut hasher = blake3::Hasher::new();
     for name in names {
         let path = layout.root().join(&name);
-        let hash = hashes
-            .of_file(&path)
-            .map_err(|source| Error::Unreadable { path, source })?;
+        let hash = hashes.of_file(&path).map_err(|source| Error::Unreadable { path, source })?;
         hasher.update(name.as_bytes()).update(&[0]).update(&hash);
     }
     hashes.save();
@@ -53,10 +44,7 @@ fn collect(layout: &Layout, relative: &str, depth: usize, names: &mut Vec<String
     let Some(folder) = layout.inside(relative)? else {
         return Ok(());
     };
-    let unreadable = |source| Error::Unreadable {
-        path: folder.clone(),
-        source,
-    };
+    let unreadable = |source| Error::Unreadable { path: folder.clone(), source };
     for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();
@@ -76,10 +64,7 @@ fn collect(layout: &Layout, relative: &str, depth: usize, names: &mut Vec<String
             names.push(relative);
         }
         if MAX_FILES < names.len() {
-            return Err(Error::TooManyFiles {
-                folder: layout.folder().to_owned(),
-                limit: MAX_FILES,
-            });
+            return Err(Error::TooManyFiles { folder: layout.folder().to_owned(), limit: MAX_FILES });
         }
     }
     Ok(())

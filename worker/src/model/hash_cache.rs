@@ -52,11 +52,7 @@ impl HashCache {
     pub fn in_folder(folder: &Path) -> Self {
         let file = folder.join(NAME);
         let entries = read(&file).unwrap_or_default();
-        Self {
-            file: Some(file),
-            entries: RefCell::new(entries),
-            is_changed: RefCell::new(false),
-        }
+        Self { file: Some(file), entries: RefCell::new(entries), is_changed: RefCell::new(false) }
     }
 
     /// A memory that ends with this value.
@@ -73,11 +69,7 @@ impl HashCache {
         let metadata = path.metadata()?;
         let (size, changed) = (metadata.len(), metadata.modified()?);
         let key = path.to_string_lossy().into_owned();
-        let stamp = changed
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos()
-            .to_string();
+        let stamp = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
         if let Some(entry) = self.entries.borrow().get(&key) {
             let known =
                 (entry.size == size && entry.changed == stamp).then(|| blake3::Hash::from_hex(&entry.hash));
@@ -88,15 +80,9 @@ impl HashCache {
         let mut hasher = blake3::Hasher::new();
         hasher.update_mmap_rayon(path)?;
         let hash = hasher.finalize();
-        let is_settled = SystemTime::now()
-            .duration_since(changed)
-            .is_ok_and(|age| SETTLED <= age);
+        let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| SETTLED <= age);
         if WORTH_IT <= size && is_settled {
-            let entry = Entry {
-                size,
-                changed: stamp,
-                hash: hash.to_hex().to_string(),
-            };
+            let entry = Entry { size, changed: stamp, hash: hash.to_hex().to_string() };
             self.entries.borrow_mut().insert(key, entry);
             *self.is_changed.borrow_mut() = true;
         }
@@ -119,11 +105,7 @@ impl HashCache {
 
 fn read(file: &Path) -> Option<BTreeMap<String, Entry>> {
     let mut text = Vec::new();
-    std::fs::File::open(file)
-        .ok()?
-        .take(MAX_FILE)
-        .read_to_end(&mut text)
-        .ok()?;
+    std::fs::File::open(file).ok()?.take(MAX_FILE).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 

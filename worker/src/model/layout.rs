@@ -16,18 +16,9 @@ const PIPELINES: [&str; 4] = [
 
 /// Folders that only other architectures have.
 const FOREIGN: [(&str, &str); 4] = [
-    (
-        "text_encoder_2",
-        "a second text encoder (text_encoder_2/), as Stable Diffusion XL has",
-    ),
-    (
-        "text_encoder_3",
-        "a third text encoder (text_encoder_3/), as Stable Diffusion 3 has",
-    ),
-    (
-        "transformer",
-        "a transformer instead of a UNet, as Stable Diffusion 3 and Flux have",
-    ),
+    ("text_encoder_2", "a second text encoder (text_encoder_2/), as Stable Diffusion XL has"),
+    ("text_encoder_3", "a third text encoder (text_encoder_3/), as Stable Diffusion 3 has"),
+    ("transformer", "a transformer instead of a UNet, as Stable Diffusion 3 and Flux have"),
     ("prior", "a prior, as Kandinsky and Stable Cascade have"),
 ];
 
@@ -64,15 +55,8 @@ impl Layout {
             return Err(Error::Absent { folder });
         }
         let root = folder.canonicalize();
-        let root = root.map_err(|source| Error::Unreadable {
-            path: folder.clone(),
-            source,
-        })?;
-        let mut layout = Self {
-            folder,
-            root,
-            graphs: Vec::new(),
-        };
+        let root = root.map_err(|source| Error::Unreadable { path: folder.clone(), source })?;
+        let mut layout = Self { folder, root, graphs: Vec::new() };
         layout.check_kind()?;
         for (network, relative) in NEEDED {
             let graph = layout.inside(relative)?.ok_or_else(|| layout.missing(relative))?;
@@ -114,15 +98,9 @@ impl Layout {
         let path = self.root.join(relative);
         match path.canonicalize() {
             Ok(target) if target.starts_with(&self.root) => Ok(Some(path)),
-            Ok(target) => Err(Error::Outside {
-                path: self.folder.join(relative),
-                target,
-            }),
+            Ok(target) => Err(Error::Outside { path: self.folder.join(relative), target }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Unreadable {
-                path: self.folder.join(relative),
-                source,
-            }),
+            Err(source) => Err(Error::Unreadable { path: self.folder.join(relative), source }),
         }
     }
 
@@ -137,28 +115,17 @@ impl Layout {
 
     fn check_kind(&self) -> Result<(), Error> {
         if self.inside("model_index.json")?.is_none() {
-            return Err(Error::NoIndex {
-                folder: self.folder.clone(),
-            });
+            return Err(Error::NoIndex { folder: self.folder.clone() });
         }
         let index = self.config("model_index.json")?;
         let class = index.text("_class_name")?;
         if !PIPELINES.contains(&class) {
-            let found = format!(
-                "a model of class {:?}",
-                class.chars().take(60).collect::<String>()
-            );
-            return Err(Error::Architecture {
-                folder: self.folder.clone(),
-                found,
-            });
+            let found = format!("a model of class {:?}", class.chars().take(60).collect::<String>());
+            return Err(Error::Architecture { folder: self.folder.clone(), found });
         }
         for (name, found) in FOREIGN {
             if self.inside(name)?.is_some() {
-                return Err(Error::Architecture {
-                    folder: self.folder.clone(),
-                    found: found.to_owned(),
-                });
+                return Err(Error::Architecture { folder: self.folder.clone(), found: found.to_owned() });
             }
         }
         Ok(())
@@ -168,10 +135,7 @@ impl Layout {
     fn missing(&self, relative: &str) -> Error {
         let (folder, missing) = (self.folder.clone(), relative.to_owned());
         let has_weights = |name: &str| {
-            let files = std::fs::read_dir(self.root.join(name))
-                .into_iter()
-                .flatten()
-                .flatten();
+            let files = std::fs::read_dir(self.root.join(name)).into_iter().flatten().flatten();
             files.map(|file| PathBuf::from(file.file_name())).any(|file| {
                 file.extension()
                     .is_some_and(|extension| ["safetensors", "bin", "ckpt"].iter().any(|e| extension == *e))
@@ -189,18 +153,11 @@ impl Layout {
         let Some(folder) = self.inside("upscalers")? else {
             return Ok(Vec::new());
         };
-        let unreadable = |source| Error::Unreadable {
-            path: folder.clone(),
-            source,
-        };
+        let unreadable = |source| Error::Unreadable { path: folder.clone(), source };
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            let name = path
-                .file_stem()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default()
-                .to_owned();
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let is_graph = path.extension().is_some_and(|extension| extension == "onnx");
             if is_graph && !name.is_empty() && !name.starts_with('.') {
                 self.inside(&format!("upscalers/{name}.onnx"))?;

@@ -65,10 +65,7 @@ impl Copy {
 
     /// Why it is refused, with the folder's path as MODEL.
     fn refusal(&self) -> String {
-        self.open()
-            .unwrap_err()
-            .to_string()
-            .replace(&self.root().display().to_string(), "MODEL")
+        self.open().unwrap_err().to_string().replace(&self.root().display().to_string(), "MODEL")
     }
 }
 
@@ -94,22 +91,10 @@ fn graph_of(folder: &ModelFolder, network: &Network) -> GraphFacts {
 fn the_tiny_model_fits() {
     let folder = ModelFolder::open(&tiny(), &HashCache::unsaved()).unwrap();
     let facts = folder.facts();
-    assert_eq!(
-        (facts.name.as_str(), facts.latent_channels, facts.vae_scale),
-        ("tiny-sd15", 4, 8)
-    );
-    assert_eq!(
-        (facts.sample_size, facts.latent_multiple, facts.embedding_width),
-        (32, 8, 32)
-    );
-    assert_eq!(
-        (facts.prediction, facts.beta_schedule),
-        (Prediction::Epsilon, BetaSchedule::ScaledLinear)
-    );
-    assert_eq!(
-        (facts.beta_start, facts.beta_end, facts.num_train_timesteps),
-        (0.00085, 0.012, 1000)
-    );
+    assert_eq!((facts.name.as_str(), facts.latent_channels, facts.vae_scale), ("tiny-sd15", 4, 8));
+    assert_eq!((facts.sample_size, facts.latent_multiple, facts.embedding_width), (32, 8, 32));
+    assert_eq!((facts.prediction, facts.beta_schedule), (Prediction::Epsilon, BetaSchedule::ScaledLinear));
+    assert_eq!((facts.beta_start, facts.beta_end, facts.num_train_timesteps), (0.00085, 0.012, 1000));
     assert_eq!(
         (facts.encodes_images, facts.upscalers.as_slice()),
         (true, &["tiny-rrdbnet-x4".to_owned()][..])
@@ -126,15 +111,8 @@ fn the_tiny_model_fits() {
 fn the_demo_model_fits() {
     let folder = ModelFolder::open(&top().join("deploy/models/demo"), &HashCache::unsaved()).unwrap();
     let facts = folder.facts();
-    assert_eq!(
-        (facts.sample_size, facts.latent_multiple, facts.embedding_width),
-        (16, 4, 64)
-    );
-    assert!(
-        (0.1..1.0).contains(&facts.scaling_factor),
-        "scaling factor {}",
-        facts.scaling_factor
-    );
+    assert_eq!((facts.sample_size, facts.latent_multiple, facts.embedding_width), (16, 4, 64));
+    assert!((0.1..1.0).contains(&facts.scaling_factor), "scaling factor {}", facts.scaling_factor);
     for (network, file) in folder.graphs() {
         check::graph(file, network, &graph_of(&folder, network), facts).unwrap();
     }
@@ -144,16 +122,8 @@ fn the_demo_model_fits() {
 fn the_hash_follows_the_model_and_nothing_else() {
     let copy = Copy::new();
     let hash = copy.open().unwrap().facts().hash;
-    assert_eq!(
-        hash,
-        ModelFolder::open(&tiny(), &HashCache::unsaved())
-            .unwrap()
-            .facts()
-            .hash
-    );
-    copy.write("README.md", "words")
-        .write("unet/.hidden", "x")
-        .write("samples/a.png", "x");
+    assert_eq!(hash, ModelFolder::open(&tiny(), &HashCache::unsaved()).unwrap().facts().hash);
+    copy.write("README.md", "words").write("unet/.hidden", "x").write("samples/a.png", "x");
     assert_eq!(copy.open().unwrap().facts().hash, hash);
     copy.write("unet/model.onnx_data", "weights");
     let with_data = copy.open().unwrap().facts().hash;
@@ -168,44 +138,22 @@ fn what_older_files_leave_out_has_diffusers_default() {
     copy.set("vae_decoder/config.json", "scaling_factor", Value::Null);
     copy.set("vae_decoder/config.json", "latent_channels", Value::Null);
     copy.set("scheduler/scheduler_config.json", "prediction_type", Value::Null);
-    copy.set(
-        "scheduler/scheduler_config.json",
-        "num_train_timesteps",
-        Value::Null,
-    );
-    copy.set("unet/config.json", "sample_size", json!([24, 24]))
-        .remove("vae_encoder/model.onnx");
+    copy.set("scheduler/scheduler_config.json", "num_train_timesteps", Value::Null);
+    copy.set("unet/config.json", "sample_size", json!([24, 24])).remove("vae_encoder/model.onnx");
     let folder = copy.open().unwrap();
     let facts = folder.facts();
-    assert_eq!(
-        (facts.scaling_factor, facts.prediction),
-        (0.18215, Prediction::Epsilon)
-    );
-    assert_eq!(
-        (facts.num_train_timesteps, facts.sample_size, facts.encodes_images),
-        (1000, 24, false)
-    );
+    assert_eq!((facts.scaling_factor, facts.prediction), (0.18215, Prediction::Epsilon));
+    assert_eq!((facts.num_train_timesteps, facts.sample_size, facts.encodes_images), (1000, 24, false));
     assert_eq!(folder.graph(&Network::VaeEncoder), None);
 
-    copy.set(
-        "scheduler/scheduler_config.json",
-        "prediction_type",
-        json!("v_prediction"),
-    );
+    copy.set("scheduler/scheduler_config.json", "prediction_type", json!("v_prediction"));
     assert_eq!(copy.open().unwrap().facts().prediction, Prediction::V);
 }
 
 #[test]
 fn a_folder_of_another_kind_gets_its_sentence() {
-    let open = |path: &Path| {
-        ModelFolder::open(path, &HashCache::unsaved())
-            .unwrap_err()
-            .to_string()
-    };
-    assert_eq!(
-        open(Path::new("/no/such/model")),
-        "model folder /no/such/model does not exist"
-    );
+    let open = |path: &Path| ModelFolder::open(path, &HashCache::unsaved()).unwrap_err().to_string();
+    assert_eq!(open(Path::new("/no/such/model")), "model folder /no/such/model does not exist");
     let file = open(&tiny().join("model_index.json"));
     assert!(
         file.ends_with("is a file, not a model folder: turn a checkpoint into one with deploy/export-model")
@@ -215,35 +163,16 @@ fn a_folder_of_another_kind_gets_its_sentence() {
         "MODEL is no model folder: it has no model_index.json"
     );
     assert_eq!(
-        Copy::new()
-            .set(
-                "model_index.json",
-                "_class_name",
-                json!("StableDiffusionXLPipeline")
-            )
-            .refusal(),
+        Copy::new().set("model_index.json", "_class_name", json!("StableDiffusionXLPipeline")).refusal(),
         "model folder MODEL holds a model of class \"StableDiffusionXLPipeline\", but only Stable Diffusion 1.x is supported"
     );
     assert!(
-        Copy::new()
-            .write("text_encoder_2/model.onnx", "")
-            .refusal()
-            .contains("as Stable Diffusion XL has")
+        Copy::new().write("text_encoder_2/model.onnx", "").refusal().contains("as Stable Diffusion XL has")
     );
-    assert!(
-        Copy::new()
-            .write("transformer/model.onnx", "")
-            .refusal()
-            .contains("Flux")
-    );
-    assert_eq!(
-        Copy::new().remove("unet/model.onnx").refusal(),
-        "model folder MODEL has no unet/model.onnx"
-    );
+    assert!(Copy::new().write("transformer/model.onnx", "").refusal().contains("Flux"));
+    assert_eq!(Copy::new().remove("unet/model.onnx").refusal(), "model folder MODEL has no unet/model.onnx");
     let torch = Copy::new();
-    torch
-        .remove("unet/model.onnx")
-        .write("unet/diffusion_pytorch_model.safetensors", "");
+    torch.remove("unet/model.onnx").write("unet/diffusion_pytorch_model.safetensors", "");
     assert_eq!(
         torch.refusal(),
         "model folder MODEL holds PyTorch weights, but no unet/model.onnx: turn it into an ONNX folder with deploy/export-model"
@@ -255,10 +184,7 @@ fn each_bad_setting_is_named_with_its_file_and_field() {
     let (unet, vae) = ("unet/config.json", "vae_decoder/config.json");
     let scheduler = "scheduler/scheduler_config.json";
     let with = |file: &str, field: &str, value: Value| Copy::new().set(file, field, value).refusal();
-    assert_eq!(
-        Copy::new().remove(unet).refusal(),
-        "MODEL/unet/config.json is missing"
-    );
+    assert_eq!(Copy::new().remove(unet).refusal(), "MODEL/unet/config.json is missing");
     assert!(
         Copy::new()
             .write(vae, "{\"a\":")
@@ -330,37 +256,20 @@ fn links_out_of_the_folder_are_refused() {
     copy.remove("unet/model.onnx");
     std::os::unix::fs::symlink(tiny().join("unet/model.onnx"), copy.path("unet/model.onnx")).unwrap();
     let message = copy.refusal();
-    assert!(
-        message.starts_with("MODEL/unet/model.onnx is a link to "),
-        "{message}"
-    );
-    assert!(
-        message.ends_with("outside of the model folder: put the file itself there"),
-        "{message}"
-    );
+    assert!(message.starts_with("MODEL/unet/model.onnx is a link to "), "{message}");
+    assert!(message.ends_with("outside of the model folder: put the file itself there"), "{message}");
 
     let copy = Copy::new();
     copy.write("weights/unet.onnx", "x").remove("unet/model.onnx");
     std::os::unix::fs::symlink("../weights/unet.onnx", copy.path("unet/model.onnx")).unwrap();
-    assert!(
-        copy.open().is_ok(),
-        "a link that stays inside is a file like any other"
-    );
+    assert!(copy.open().is_ok(), "a link that stays inside is a file like any other");
 }
 
 fn slot(name: &str, element: Element, dims: &[u64]) -> Slot {
     let dim = |&length: &u64| {
-        if length == 0 {
-            Dim::Free("n".into())
-        } else {
-            Dim::Fixed(length)
-        }
+        if length == 0 { Dim::Free("n".into()) } else { Dim::Fixed(length) }
     };
-    Slot {
-        name: name.to_owned(),
-        element,
-        dims: Some(dims.iter().map(dim).collect()),
-    }
+    Slot { name: name.to_owned(), element, dims: Some(dims.iter().map(dim).collect()) }
 }
 
 #[test]
@@ -381,10 +290,7 @@ fn graphs_of_older_exporters_fit_and_foreign_ones_do_not() {
             .map_err(|error| error.to_string())
     };
     assert_eq!(refusal(&|_| {}), Ok(()));
-    assert_eq!(
-        refusal(&|graph| graph.inputs[1] = slot("timestep", Element::F32, &[])),
-        Ok(())
-    );
+    assert_eq!(refusal(&|graph| graph.inputs[1] = slot("timestep", Element::F32, &[])), Ok(()));
     assert_eq!(refusal(&|graph| graph.inputs[0].dims = None), Ok(()));
     assert_eq!(
         refusal(&|graph| graph.inputs[2] = slot("encoder_hidden_states", Element::F32, &[0, 0, 1024]))
@@ -410,11 +316,7 @@ fn graphs_of_older_exporters_fit_and_foreign_ones_do_not() {
             .unwrap_err()
             .contains("0 or 1 dim")
     );
-    assert!(
-        refusal(&|graph| graph.outputs.clear())
-            .unwrap_err()
-            .contains("it has no output")
-    );
+    assert!(refusal(&|graph| graph.outputs.clear()).unwrap_err().contains("it has no output"));
 
     let sampled = GraphFacts {
         inputs: vec![slot("sample", Element::F32, &[0, 3, 0, 0])],
@@ -422,9 +324,7 @@ fn graphs_of_older_exporters_fit_and_foreign_ones_do_not() {
     };
     let file = Path::new("vae_encoder/model.onnx");
     assert!(check::graph(file, &Network::VaeEncoder, &sampled, &facts).is_ok());
-    let decoder = check::graph(file, &Network::VaeDecoder, &sampled, &facts)
-        .unwrap_err()
-        .to_string();
+    let decoder = check::graph(file, &Network::VaeDecoder, &sampled, &facts).unwrap_err().to_string();
     assert!(decoder.contains("must have length 4 in dimension 1"), "{decoder}");
 }
 
@@ -434,12 +334,7 @@ fn hashes_of_large_settled_files_are_remembered() {
     let (home, file) = (folder.path().join("home"), folder.path().join("weights"));
     let age = |file: &Path, seconds| {
         let changed = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
-        fs::File::options()
-            .append(true)
-            .open(file)
-            .unwrap()
-            .set_modified(changed)
-            .unwrap();
+        fs::File::options().append(true).open(file).unwrap().set_modified(changed).unwrap();
     };
     fs::write(&file, vec![1; 2 << 20]).unwrap();
     age(&file, 60);
@@ -451,12 +346,7 @@ fn hashes_of_large_settled_files_are_remembered() {
     // Other contents behind the same size and time: only a hash that was not computed again can be equal.
     let changed = file.metadata().unwrap().modified().unwrap();
     fs::write(&file, vec![2; 2 << 20]).unwrap();
-    fs::File::options()
-        .append(true)
-        .open(&file)
-        .unwrap()
-        .set_modified(changed)
-        .unwrap();
+    fs::File::options().append(true).open(&file).unwrap().set_modified(changed).unwrap();
     assert_eq!(HashCache::in_folder(&home).of_file(&file).unwrap(), first);
     assert_ne!(HashCache::unsaved().of_file(&file).unwrap(), first);
 
@@ -469,20 +359,14 @@ fn hashes_of_large_settled_files_are_remembered() {
     cache.of_file(&file).unwrap();
     cache.save();
     let memory = fs::read_to_string(home.join("model-hashes.json")).unwrap();
-    assert!(
-        !memory.contains(&blake3::hash(&vec![2; 2 << 20]).to_hex().to_string()),
-        "unsettled: {memory}"
-    );
+    assert!(!memory.contains(&blake3::hash(&vec![2; 2 << 20]).to_hex().to_string()), "unsettled: {memory}");
 }
 
 #[test]
 fn a_damaged_or_unwritable_memory_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model-hashes.json"), "{\"a\": 1").unwrap();
-    let hash = ModelFolder::open(&tiny(), &HashCache::in_folder(folder.path()))
-        .unwrap()
-        .facts()
-        .hash;
+    let hash = ModelFolder::open(&tiny(), &HashCache::in_folder(folder.path())).unwrap().facts().hash;
     let nowhere = HashCache::in_folder(&folder.path().join("model-hashes.json/below"));
     assert_eq!(ModelFolder::open(&tiny(), &nowhere).unwrap().facts().hash, hash);
 }

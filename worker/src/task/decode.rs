@@ -15,13 +15,6 @@ pub fn decode(engine: &mut dyn Engine, latent: &Tensor, vae_scale: usize) -> Res
     let network = Network::VaeDecoder;
     let [n, _, h, w] = nchw(&network, "latent_sample", latent)?;
     let input = only_input(engine, &network)?;
-    let result = call(
-        engine,
-        &network,
-        &[Named {
-            name: &input,
-            value: Value::Tensor(latent),
-        }],
-    )?;
+    let result = call(engine, &network, &[Named { name: &input, value: Value::Tensor(latent) }])?;
     expect_shape(&network, result, &[n, 3, h * vae_scale, w * vae_scale])
 }

@@ -38,20 +38,14 @@ pub fn denoise(engine: &mut dyn Engine, task: &Denoise<'_>) -> Result<Tensor, Er
     let without_u = matches!(task.conds, [(weight, _)] if task.cfg_scale * weight == 1.0);
     let mut rows: Vec<&Tensor> = task.conds.iter().map(|(_, cond)| *cond).collect();
     if rows.is_empty() {
-        return Err(unfit(
-            "encoder_hidden_states",
-            "there is no conditioning".to_owned(),
-        ));
+        return Err(unfit("encoder_hidden_states", "there is no conditioning".to_owned()));
     }
     if !without_u {
         rows.insert(0, task.uncond);
     }
     let outputs = run_rows(engine, task, &rows)?;
     if without_u {
-        return Ok(expect_tensor(
-            task.tiles.shape(),
-            outputs.into_iter().next().unwrap_or_default(),
-        ));
+        return Ok(expect_tensor(task.tiles.shape(), outputs.into_iter().next().unwrap_or_default()));
     }
     let (u, conds) = outputs.split_first().expect("u and at least one cond");
     let mut guided = u.clone();
@@ -66,10 +60,7 @@ pub fn denoise(engine: &mut dyn Engine, task: &Denoise<'_>) -> Result<Tensor, Er
     if guided.is_finite() {
         Ok(guided)
     } else {
-        Err(Error::NotFinite {
-            network: Network::Unet,
-            output: "guided output".to_owned(),
-        })
+        Err(Error::NotFinite { network: Network::Unet, output: "guided output".to_owned() })
     }
 }
 
@@ -83,11 +74,7 @@ fn run_rows(engine: &mut dyn Engine, task: &Denoise<'_>, rows: &[&Tensor]) -> Re
         }
         let same = |row: &usize| rows[*row].shape() == rows[first].shape();
         let group: Vec<usize> = (first..rows.len()).filter(same).collect();
-        let result = run_group(
-            engine,
-            task,
-            &group.iter().map(|&row| rows[row]).collect::<Vec<_>>(),
-        )?;
+        let result = run_group(engine, task, &group.iter().map(|&row| rows[row]).collect::<Vec<_>>())?;
         let per_tile = task.tiles.data().len() / task.tiles.shape()[0];
         for (index, chunk) in result.data().chunks(per_tile).enumerate() {
             outputs[group[index % group.len()]].extend_from_slice(chunk);
@@ -103,10 +90,7 @@ fn run_rows(engine: &mut dyn Engine, task: &Denoise<'_>, rows: &[&Tensor]) -> Re
 fn run_group(engine: &mut dyn Engine, task: &Denoise<'_>, rows: &[&Tensor]) -> Result<Tensor, Error> {
     let [tiles, c, h, w] = nchw(&Network::Unet, "sample", task.tiles)?;
     let &[tokens, width] = rows[0].shape() else {
-        let reason = format!(
-            "conditioning of shape [tokens, width] is needed, got {:?}",
-            rows[0].shape()
-        );
+        let reason = format!("conditioning of shape [tokens, width] is needed, got {:?}", rows[0].shape());
         return Err(unfit("encoder_hidden_states", reason));
     };
     let count = tiles * rows.len();
@@ -122,32 +106,16 @@ fn run_group(engine: &mut dyn Engine, task: &Denoise<'_>, rows: &[&Tensor]) -> R
     let sample = expect_tensor(&[count, c, h, w], sample);
     let states = expect_tensor(&[count, tokens, width], states);
     let inputs = [
-        Named {
-            name: "sample",
-            value: Value::Tensor(&sample),
-        },
-        Named {
-            name: "timestep",
-            value: Value::PerItem {
-                value: task.timestep,
-                count,
-            },
-        },
-        Named {
-            name: "encoder_hidden_states",
-            value: Value::Tensor(&states),
-        },
+        Named { name: "sample", value: Value::Tensor(&sample) },
+        Named { name: "timestep", value: Value::PerItem { value: task.timestep, count } },
+        Named { name: "encoder_hidden_states", value: Value::Tensor(&states) },
     ];
     let result = call(engine, &Network::Unet, &inputs)?;
     expect_shape(&Network::Unet, result, sample.shape())
 }
 
 fn unfit(input: &str, reason: String) -> Error {
-    Error::Input {
-        network: Network::Unet,
-        input: input.to_owned(),
-        reason,
-    }
+    Error::Input { network: Network::Unet, input: input.to_owned(), reason }
 }
 
 fn expect_tensor(shape: &[usize], data: Vec<f32>) -> Tensor {

@@ -16,20 +16,10 @@ pub const CHUNK: usize = 77;
 pub fn embed(engine: &mut dyn Engine, chunks: &[[i64; CHUNK]]) -> Result<Tensor, Error> {
     let network = Network::TextEncoder;
     let shape = [chunks.len(), CHUNK];
-    let inputs = [Named {
-        name: "input_ids",
-        value: Value::Ids {
-            shape,
-            ids: chunks.as_flattened(),
-        },
-    }];
+    let inputs = [Named { name: "input_ids", value: Value::Ids { shape, ids: chunks.as_flattened() } }];
     if chunks.is_empty() {
         let reason = "there is no chunk".to_owned();
-        return Err(Error::Input {
-            network,
-            input: "input_ids".to_owned(),
-            reason,
-        });
+        return Err(Error::Input { network, input: "input_ids".to_owned(), reason });
     }
     let result = call(engine, &network, &inputs)?;
     let width = result.shape().last().copied().unwrap_or_default();

@@ -17,14 +17,7 @@ pub fn encode(engine: &mut dyn Engine, image: &Tensor, vae_scale: usize) -> Resu
     let network = Network::VaeEncoder;
     let [n, _, h, w] = nchw(&network, "sample", image)?;
     let input = only_input(engine, &network)?;
-    let result = call(
-        engine,
-        &network,
-        &[Named {
-            name: &input,
-            value: Value::Tensor(image),
-        }],
-    )?;
+    let result = call(engine, &network, &[Named { name: &input, value: Value::Tensor(image) }])?;
     let channels = result.shape().get(1).copied().unwrap_or_default();
     super::expect_shape(&network, result, &[n, channels, h / vae_scale, w / vae_scale])
 }

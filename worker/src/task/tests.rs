@@ -29,30 +29,21 @@ struct Probe {
 
 impl Engine for Probe {
     fn facts(&mut self, network: &Network) -> Result<&GraphFacts, Error> {
-        self.facts = Simulated::new(std::time::Duration::ZERO, 2)
-            .facts(network)?
-            .clone();
+        self.facts = Simulated::new(std::time::Duration::ZERO, 2).facts(network)?.clone();
         Ok(&self.facts)
     }
 
     fn run(&mut self, _: &Network, inputs: &[Named<'_>], outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
         assert_eq!(outputs, ["out_sample"]);
-        let [sample, timestep, states] = inputs else {
-            panic!("three inputs")
-        };
+        let [sample, timestep, states] = inputs else { panic!("three inputs") };
         let (Value::Tensor(sample), Value::Tensor(states)) = (sample.value, states.value) else {
             panic!("tensors")
         };
-        let Value::PerItem { value, count } = timestep.value else {
-            panic!("a number for each item")
-        };
+        let Value::PerItem { value, count } = timestep.value else { panic!("a number for each item") };
         assert_eq!((value, count), (499.5, sample.shape()[0]));
         let row = states.data().len() / count;
-        let means: Vec<f32> = states
-            .data()
-            .chunks(row)
-            .map(|row| row.iter().sum::<f32>() / row.len() as f32)
-            .collect();
+        let means: Vec<f32> =
+            states.data().chunks(row).map(|row| row.iter().sum::<f32>() / row.len() as f32).collect();
         let per_tile = sample.data().len() / count;
         let data = sample
             .data()
@@ -77,14 +68,7 @@ fn tiles() -> Tensor {
 
 fn guided(probe: &mut Probe, cfg_scale: f32, uncond: &Tensor, conds: &[(f32, &Tensor)]) -> Vec<f32> {
     let tiles = tiles();
-    let task = Denoise {
-        tiles: &tiles,
-        input_scale: 0.5,
-        timestep: 499.5,
-        cfg_scale,
-        uncond,
-        conds,
-    };
+    let task = Denoise { tiles: &tiles, input_scale: 0.5, timestep: 499.5, cfg_scale, uncond, conds };
     let result = denoise(probe, &task).unwrap();
     assert_eq!(result.shape(), tiles.shape());
     result.into_data()
@@ -107,13 +91,7 @@ fn prompts_of_different_length_take_a_call_for_each_length() {
     let (u, a, b) = (cond(3, 0.0), cond(6, 1.0), cond(3, 3.0));
     let result = guided(&mut probe, 4.0, &u, &[(0.5, &a), (0.25, &b)]);
     assert_eq!(result, [[5.5; 4], [6.0; 4]].concat());
-    assert_eq!(
-        probe.calls,
-        [
-            (vec![4, 3, 2], vec![0.0, 3.0, 0.0, 3.0]),
-            (vec![2, 6, 2], vec![1.0, 1.0])
-        ]
-    );
+    assert_eq!(probe.calls, [(vec![4, 3, 2], vec![0.0, 3.0, 0.0, 3.0]), (vec![2, 6, 2], vec![1.0, 1.0])]);
 }
 
 #[test]
@@ -139,30 +117,19 @@ fn results_that_are_worth_nothing_are_refused() {
         uncond: &u,
         conds: &conds,
     };
-    let mut probe = Probe {
-        answer: Some(Tensor::new([4, 4, 1, 1], vec![f32::NAN; 16]).unwrap()),
-        ..Probe::default()
-    };
+    let mut probe =
+        Probe { answer: Some(Tensor::new([4, 4, 1, 1], vec![f32::NAN; 16]).unwrap()), ..Probe::default() };
     let error = denoise(&mut probe, &task).unwrap_err();
     assert_eq!(error.kind(), FailureKind::NotFinite);
-    assert_eq!(
-        error.to_string(),
-        "unet returned NaN or infinity in \"out_sample\""
-    );
+    assert_eq!(error.to_string(), "unet returned NaN or infinity in \"out_sample\"");
     probe.answer = Some(Tensor::zeros([4, 4, 1, 2]).unwrap());
     let error = denoise(&mut probe, &task).unwrap_err();
     assert_eq!(error.kind(), FailureKind::WrongShape);
-    assert_eq!(
-        error.to_string(),
-        "unet returned shape [4, 4, 1, 2], expected [4, 4, 1, 1]"
-    );
+    assert_eq!(error.to_string(), "unet returned shape [4, 4, 1, 2], expected [4, 4, 1, 1]");
     // Finite outputs whose guided sum is not.
     probe.answer =
         Some(Tensor::new([4, 4, 1, 1], [[f32::MAX; 4], [f32::MIN; 4]].concat().repeat(2)).unwrap());
-    assert_eq!(
-        denoise(&mut probe, &task).unwrap_err().kind(),
-        FailureKind::NotFinite
-    );
+    assert_eq!(denoise(&mut probe, &task).unwrap_err().kind(), FailureKind::NotFinite);
     let error = denoise(&mut probe, &Denoise { conds: &[], ..task }).unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unsupported);
 }
@@ -170,28 +137,14 @@ fn results_that_are_worth_nothing_are_refused() {
 /// An engine over the committed tiny model.
 fn tiny() -> OnnxEngine {
     let runtime = Runtime::load(&Places::of_process(None)).unwrap_or_else(|error| panic!("{error}"));
-    let mut engine = OnnxEngine::new(
-        runtime,
-        Options {
-            device: "cpu:1".parse().unwrap(),
-            fuse: true,
-        },
-    )
-    .unwrap();
+    let mut engine =
+        OnnxEngine::new(runtime, Options { device: "cpu:1".parse().unwrap(), fuse: true }).unwrap();
     let folder = root().join("models/tiny-sd15");
-    for network in [
-        Network::TextEncoder,
-        Network::Unet,
-        Network::VaeEncoder,
-        Network::VaeDecoder,
-    ] {
+    for network in [Network::TextEncoder, Network::Unet, Network::VaeEncoder, Network::VaeDecoder] {
         let file = folder.join(network.to_string()).join("model.onnx");
         engine.add(network, file);
     }
-    engine.add(
-        Network::Upscaler("tiny".to_owned()),
-        folder.join("upscalers/tiny-rrdbnet-x4.onnx"),
-    );
+    engine.add(Network::Upscaler("tiny".to_owned()), folder.join("upscalers/tiny-rrdbnet-x4.onnx"));
     engine
 }
 
@@ -205,18 +158,8 @@ fn golden(file: &str, name: &str, scale: f32, shift: f32) -> Tensor {
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let view = tensors.tensor(name).unwrap();
     let data = match view.dtype() {
-        Dtype::U8 => view
-            .data()
-            .iter()
-            .map(|&value| f32::from(value) * scale + shift)
-            .collect(),
-        Dtype::F32 => view
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect(),
+        Dtype::U8 => view.data().iter().map(|&value| f32::from(value) * scale + shift).collect(),
+        Dtype::F32 => view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
         other => panic!("{name} holds {other:?}"),
     };
     Tensor::new(view.shape(), data).unwrap()
@@ -224,17 +167,9 @@ fn golden(file: &str, name: &str, scale: f32, shift: f32) -> Tensor {
 
 fn near(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) {
     assert_eq!(a.shape(), b.shape(), "{what}");
-    let distance = a
-        .data()
-        .iter()
-        .zip(b.data())
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let distance = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("{what}: {distance:.1e} from torch");
-    assert!(
-        distance <= tolerance,
-        "{what} is {distance} from torch, at most {tolerance} is allowed"
-    );
+    assert!(distance <= tolerance, "{what} is {distance} from torch, at most {tolerance} is allowed");
 }
 
 #[test]
@@ -242,29 +177,13 @@ fn embed_agrees_with_torch() {
     let bytes = fs::read(root().join("oracle/golden/text.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let ids = tensors.tensor("ids").unwrap();
-    let ids: Vec<i64> = ids
-        .data()
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&bytes| i64::from_le_bytes(bytes))
-        .collect();
+    let ids: Vec<i64> = ids.data().as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
     let (chunks, rest) = ids.as_chunks::<CHUNK>();
     assert!(rest.is_empty() && 1 < chunks.len(), "rows of 77");
     let mut engine = tiny();
     let result = embed(&mut engine, chunks).unwrap();
-    near(
-        "embed",
-        &result,
-        &golden("text.safetensors", "embeds", 1.0, 0.0),
-        5e-6,
-    );
-    assert!(
-        embed(&mut engine, &[])
-            .unwrap_err()
-            .to_string()
-            .contains("there is no chunk")
-    );
+    near("embed", &result, &golden("text.safetensors", "embeds", 1.0, 0.0), 5e-6);
+    assert!(embed(&mut engine, &[]).unwrap_err().to_string().contains("there is no chunk"));
 }
 
 #[test]
@@ -274,27 +193,12 @@ fn decode_and_encode_agree_with_torch() {
         let latent = golden("vae.safetensors", &format!("decode.{size}.latent"), 1.0, 0.0);
         let picture = golden("vae.safetensors", &format!("decode.{size}.picture"), 1.0, 0.0);
         // The reference is float64; ONNX Runtime's own norms over whole planes take most of the bound.
-        near(
-            &format!("decode {size}"),
-            &decode(&mut engine, &latent, 8).unwrap(),
-            &picture,
-            2e-5,
-        );
+        near(&format!("decode {size}"), &decode(&mut engine, &latent, 8).unwrap(), &picture, 2e-5);
     }
     for size in ["128x128", "192x128"] {
-        let picture = golden(
-            "vae.safetensors",
-            &format!("encode.{size}.picture"),
-            1.0 / 127.5,
-            -1.0,
-        );
+        let picture = golden("vae.safetensors", &format!("encode.{size}.picture"), 1.0 / 127.5, -1.0);
         let moments = golden("vae.safetensors", &format!("encode.{size}.moments"), 1.0, 0.0);
-        near(
-            &format!("encode {size}"),
-            &encode(&mut engine, &picture, 8).unwrap(),
-            &moments,
-            2e-5,
-        );
+        near(&format!("encode {size}"), &encode(&mut engine, &picture, 8).unwrap(), &moments, 2e-5);
     }
 }
 
@@ -302,22 +206,14 @@ fn decode_and_encode_agree_with_torch() {
 fn upscale_agrees_with_torch() {
     let picture = golden("vae.safetensors", "upscale.picture", 1.0 / 255.0, 0.0);
     let enlarged = golden("vae.safetensors", "upscale.enlarged", 1.0, 0.0);
-    near(
-        "upscale",
-        &upscale(&mut tiny(), "tiny", &picture).unwrap(),
-        &enlarged,
-        5e-6,
-    );
+    near("upscale", &upscale(&mut tiny(), "tiny", &picture).unwrap(), &enlarged, 5e-6);
 }
 
 #[test]
 fn sizes_the_graph_does_not_return_are_refused() {
     let mut engine = tiny();
     let latent = Tensor::zeros([1, 4, 8, 8]).unwrap();
-    assert_eq!(
-        decode(&mut engine, &latent, 4).unwrap_err().kind(),
-        FailureKind::WrongShape
-    );
+    assert_eq!(decode(&mut engine, &latent, 4).unwrap_err().kind(), FailureKind::WrongShape);
     let flat = Tensor::zeros([4, 8, 8]).unwrap();
     let message = decode(&mut engine, &flat, 8).unwrap_err().to_string();
     assert_eq!(
@@ -331,10 +227,7 @@ fn the_simulated_engine_serves_every_task() {
     let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
     let image = Tensor::zeros([1, 3, 64, 32]).unwrap();
     assert_eq!(encode(&mut engine, &image, 8).unwrap().shape(), [1, 8, 8, 4]);
-    assert_eq!(
-        upscale(&mut engine, "any", &image).unwrap().shape(),
-        [1, 3, 256, 128]
-    );
+    assert_eq!(upscale(&mut engine, "any", &image).unwrap().shape(), [1, 3, 256, 128]);
     let latent = Tensor::zeros([1, 4, 8, 4]).unwrap();
     assert_eq!(decode(&mut engine, &latent, 8).unwrap().shape(), [1, 3, 64, 32]);
     let states = embed(&mut engine, &[[1; CHUNK], [2; CHUNK]]).unwrap();

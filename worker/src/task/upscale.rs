@@ -15,14 +15,7 @@ pub fn upscale(engine: &mut dyn Engine, name: &str, image: &Tensor) -> Result<Te
     let network = Network::Upscaler(name.to_owned());
     let [n, c, h, w] = nchw(&network, "image", image)?;
     let input = only_input(engine, &network)?;
-    let result = call(
-        engine,
-        &network,
-        &[Named {
-            name: &input,
-            value: Value::Tensor(image),
-        }],
-    )?;
+    let result = call(engine, &network, &[Named { name: &input, value: Value::Tensor(image) }])?;
     let factor = (result.shape().get(2).copied().unwrap_or_default() / h).max(1);
     expect_shape(&network, result, &[n, c, factor * h, factor * w])
 }

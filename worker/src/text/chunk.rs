@@ -84,10 +84,7 @@ impl Tokenizer {
             weights[at + 1] = token.weight;
         }
         if self.pad != self.end {
-            let end = ids
-                .iter()
-                .position(|&id| id == i64::from(self.end))
-                .unwrap_or(CHUNK - 1);
+            let end = ids.iter().position(|&id| id == i64::from(self.end)).unwrap_or(CHUNK - 1);
             ids[end + 1..].fill(i64::from(self.pad));
         }
         Chunk { ids, weights }

@@ -13,11 +13,7 @@ use super::CHUNK;
 /// # Panics
 /// `hidden` is not a whole number of values for each of 77 tokens.
 pub fn emphasize(hidden: &mut [f32], weights: &[f32; CHUNK]) {
-    assert!(
-        hidden.len().is_multiple_of(CHUNK),
-        "{} values are not {CHUNK} tokens",
-        hidden.len()
-    );
+    assert!(hidden.len().is_multiple_of(CHUNK), "{} values are not {CHUNK} tokens", hidden.len());
     if weights.iter().all(|&weight| weight == 1.0) || hidden.is_empty() {
         return;
     }

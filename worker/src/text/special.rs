@@ -49,15 +49,7 @@ impl Special {
         let (begin, end) = (find("bos_token", BEGIN)?, find("eos_token", END)?);
         let pad = find("pad_token", &end)?;
         // transformers' CLIPTokenizer looks for its marks in normalised text where its files do not say otherwise.
-        let normalized = files
-            .iter()
-            .find_map(|file| file.is_normalized(&end))
-            .unwrap_or(true);
-        Ok(Self {
-            begin,
-            end,
-            pad,
-            normalized,
-        })
+        let normalized = files.iter().find_map(|file| file.is_normalized(&end)).unwrap_or(true);
+        Ok(Self { begin, end, pad, normalized })
     }
 }

@@ -49,10 +49,7 @@ fn real(value: &Value) -> f32 {
 fn segments(value: &Value) -> Vec<Segment> {
     let segment = |segment: &Value| match segment.as_array() {
         None => Segment::Break,
-        Some(pair) => Segment::Text {
-            text: pair[0].as_str().unwrap().to_owned(),
-            weight: real(&pair[1]),
-        },
+        Some(pair) => Segment::Text { text: pair[0].as_str().unwrap().to_owned(), weight: real(&pair[1]) },
     };
     numbers(value, segment)
 }
@@ -82,10 +79,7 @@ fn a_tokenizer_in_one_file_gives_the_same_ids() {
     let tokenizer = Tokenizer::open(folder.path(), TINY_VOCABULARY).unwrap();
     assert_same_ids(&tokenizer, "tiny-sd15");
     let tiny = tiny();
-    assert_eq!(
-        (tokenizer.begin, tokenizer.end, tokenizer.comma),
-        (tiny.begin, tiny.end, tiny.comma)
-    );
+    assert_eq!((tokenizer.begin, tokenizer.end, tokenizer.comma), (tiny.begin, tiny.end, tiny.comma));
 }
 
 #[test]
@@ -99,30 +93,16 @@ fn chunks_break_where_a1111_breaks_them() {
         assert_eq!(ours, numbers(&prompt["ids"], ids), "{}", prompt["segments"]);
         let ours: Vec<Vec<f32>> = chunks.iter().map(|chunk| chunk.weights.to_vec()).collect();
         let weights = |weights: &Value| numbers(weights, real);
-        assert_eq!(
-            ours,
-            numbers(&prompt["weights"], weights),
-            "{}",
-            prompt["segments"]
-        );
+        assert_eq!(ours, numbers(&prompt["weights"], weights), "{}", prompt["segments"]);
     }
 }
 
 #[test]
 fn another_padding_starts_behind_the_first_end() {
     let folder = copied(&["vocab.json", "merges.txt"]);
-    fs::write(
-        folder.path().join("tokenizer_config.json"),
-        r#"{"pad_token": {"content": "!"}}"#,
-    )
-    .unwrap();
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"pad_token": {"content": "!"}}"#).unwrap();
     let tokenizer = Tokenizer::open(folder.path(), TINY_VOCABULARY).unwrap();
-    let chunks = tokenizer
-        .chunks(&[Segment::Text {
-            text: "a cat".into(),
-            weight: 2.0,
-        }])
-        .unwrap();
+    let chunks = tokenizer.chunks(&[Segment::Text { text: "a cat".into(), weight: 2.0 }]).unwrap();
     assert_eq!(chunks[0].ids[..6], [780, 320, 628, 781, 0, 0]);
     assert_eq!(chunks[0].ids[76], 0);
 }
@@ -132,19 +112,10 @@ fn a_prompt_of_too_many_chunks_is_refused() {
     let tokenizer = tiny();
     let breaks = |count: usize| vec![Segment::Break; count];
     assert_eq!(tokenizer.chunks(&breaks(MAX_CHUNKS)).unwrap().len(), MAX_CHUNKS);
-    assert!(matches!(
-        tokenizer.chunks(&breaks(MAX_CHUNKS + 1)),
-        Err(Error::Chunks)
-    ));
-    let long = Segment::Text {
-        text: "1 ".repeat(75 * MAX_CHUNKS + 1),
-        weight: 1.0,
-    };
+    assert!(matches!(tokenizer.chunks(&breaks(MAX_CHUNKS + 1)), Err(Error::Chunks)));
+    let long = Segment::Text { text: "1 ".repeat(75 * MAX_CHUNKS + 1), weight: 1.0 };
     let message = tokenizer.chunks(&[long]).unwrap_err().to_string();
-    assert!(
-        message.starts_with("prompt needs more than 32 chunks of 75 tokens"),
-        "{message}"
-    );
+    assert!(message.starts_with("prompt needs more than 32 chunks of 75 tokens"), "{message}");
 }
 
 #[test]
@@ -153,10 +124,8 @@ fn emphasis_keeps_the_mean_as_torch_computes_it() {
     let mut hidden = numbers(&golden["hidden"], real);
     let weights: [f32; CHUNK] = numbers(&golden["weights"], real).try_into().unwrap();
     emphasize(&mut hidden, &weights);
-    let worst = hidden
-        .iter()
-        .zip(numbers(&golden["result"], real))
-        .map(|(ours, theirs)| (ours - theirs).abs());
+    let worst =
+        hidden.iter().zip(numbers(&golden["result"], real)).map(|(ours, theirs)| (ours - theirs).abs());
     let worst = worst.fold(0.0, f32::max);
     assert!(worst < 1e-5, "differs from torch by {worst}");
 }
@@ -174,9 +143,7 @@ fn emphasis_without_a_mean_to_keep_stays_finite() {
 #[test]
 fn each_damaged_tokenizer_gets_its_sentence() {
     let refusal = |folder: &tempfile::TempDir, vocab_size| {
-        let error = Tokenizer::open(folder.path(), vocab_size)
-            .unwrap_err()
-            .to_string();
+        let error = Tokenizer::open(folder.path(), vocab_size).unwrap_err().to_string();
         error.replace(&folder.path().display().to_string(), "tokenizer")
     };
     let none = copied(&["vocab.json"]);
@@ -187,31 +154,19 @@ fn each_damaged_tokenizer_gets_its_sentence() {
     let other = "tokenizer holds tokens up to id 781, but text_encoder/config.json says vocab_size 606: they belong to \
                  different models";
     assert_eq!(refusal(&whole, 606), other);
-    fs::write(
-        whole.path().join("tokenizer_config.json"),
-        r#"{"bos_token": "<s>"}"#,
-    )
-    .unwrap();
-    assert_eq!(
-        refusal(&whole, 782),
-        r#"tokenizer has no token "<s>", which its settings name as bos_token"#
-    );
+    fs::write(whole.path().join("tokenizer_config.json"), r#"{"bos_token": "<s>"}"#).unwrap();
+    assert_eq!(refusal(&whole, 782), r#"tokenizer has no token "<s>", which its settings name as bos_token"#);
     fs::write(whole.path().join("tokenizer_config.json"), "{").unwrap();
     assert!(refusal(&whole, 782).starts_with("tokenizer/tokenizer_config.json is damaged: EOF"));
     fs::write(whole.path().join("tokenizer_config.json"), r#"{"eos_token": 3}"#).unwrap();
     assert!(refusal(&whole, 782).contains(r#"field "eos_token" is 3, must be a text"#));
 
-    for (name, content) in [
-        ("vocab.json", "[1, 2"),
-        ("merges.txt", "one two three\n"),
-        ("tokenizer.json", "{}"),
-    ] {
+    for (name, content) in
+        [("vocab.json", "[1, 2"), ("merges.txt", "one two three\n"), ("tokenizer.json", "{}")]
+    {
         let damaged = copied(&["vocab.json", "merges.txt"]);
         fs::write(damaged.path().join(name), content).unwrap();
         let message = refusal(&damaged, 782);
-        assert!(
-            message.contains("is no tokenizer that can be read: "),
-            "{name}: {message}"
-        );
+        assert!(message.contains("is no tokenizer that can be read: "), "{name}: {message}");
     }
 }

@@ -56,16 +56,10 @@ impl Tokenizer {
         } else if vocabulary.is_file() && merges.is_file() {
             from_vocabulary(vocabulary, &merges, &special)?
         } else {
-            return Err(Error::Missing {
-                folder: folder.to_owned(),
-            });
+            return Err(Error::Missing { folder: folder.to_owned() });
         };
         let id = |token: &str, role| {
-            let missing = || Error::Special {
-                folder: folder.to_owned(),
-                token: token.to_owned(),
-                role,
-            };
+            let missing = || Error::Special { folder: folder.to_owned(), token: token.to_owned(), role };
             inner.token_to_id(token).ok_or_else(missing)
         };
         let (begin, end, pad) = (
@@ -76,19 +70,9 @@ impl Tokenizer {
         let comma = inner.token_to_id(&format!(",{END_OF_WORD}"));
         let largest = inner.get_vocab(true).into_values().max().unwrap_or_default();
         if vocab_size <= largest {
-            return Err(Error::Vocabulary {
-                folder: folder.to_owned(),
-                largest,
-                vocab_size,
-            });
+            return Err(Error::Vocabulary { folder: folder.to_owned(), largest, vocab_size });
         }
-        Ok(Self {
-            inner,
-            begin,
-            end,
-            pad,
-            comma,
-        })
+        Ok(Self { inner, begin, end, pad, comma })
     }
 
     /// The ids of a text, without marks and padding.
@@ -97,19 +81,15 @@ impl Tokenizer {
     /// The tokenizer fails, which a whole one does on no text.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>, Error> {
         let encoding = self.inner.encode_fast(text, false);
-        let encoding = encoding.map_err(|error| Error::Encode {
-            reason: error.to_string(),
-        })?;
+        let encoding = encoding.map_err(|error| Error::Encode { reason: error.to_string() })?;
         Ok(encoding.get_ids().to_vec())
     }
 }
 
 fn from_json(file: &Path) -> Result<tokenizers::Tokenizer, Error> {
     check_size(file)?;
-    let damaged = |error: tokenizers::Error| Error::Damaged {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    };
+    let damaged =
+        |error: tokenizers::Error| Error::Damaged { file: file.to_owned(), reason: error.to_string() };
     let mut tokenizer = tokenizers::Tokenizer::from_file(file).map_err(damaged)?;
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(damaged)?;
@@ -123,10 +103,8 @@ fn from_vocabulary(
 ) -> Result<tokenizers::Tokenizer, Error> {
     check_size(&vocabulary)?;
     check_size(merges)?;
-    let damaged = |error: tokenizers::Error| Error::Damaged {
-        file: vocabulary.clone(),
-        reason: error.to_string(),
-    };
+    let damaged =
+        |error: tokenizers::Error| Error::Damaged { file: vocabulary.clone(), reason: error.to_string() };
     let model = BPE::from_file(&vocabulary.to_string_lossy(), &merges.to_string_lossy())
         .unk_token(special.end.clone())
         .continuing_subword_prefix(String::new())
@@ -137,17 +115,12 @@ fn from_vocabulary(
     let words = SplitPattern::Regex(WORD.to_owned());
     let words = Split::new(words, SplitDelimiterBehavior::Removed, true).map_err(damaged)?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(Normalizers::new(vec![
-        NFC.into(),
-        blanks.into(),
-        Lowercase.into(),
-    ])));
+    tokenizer.with_normalizer(Some(Normalizers::new(vec![NFC.into(), blanks.into(), Lowercase.into()])));
     let bytes = ByteLevel::new(false, true, true);
     tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
     // A mark that the vocabulary lacks would be given a new id here, which the text encoder does not know.
-    let known = [&special.begin, &special.end]
-        .into_iter()
-        .filter(|mark| tokenizer.token_to_id(mark).is_some());
+    let known =
+        [&special.begin, &special.end].into_iter().filter(|mark| tokenizer.token_to_id(mark).is_some());
     let mark = |text: &String| AddedToken::from(text.clone(), true).normalized(special.normalized);
     let marks: Vec<AddedToken> = known.map(mark).collect();
     tokenizer.add_special_tokens(&marks);
@@ -156,16 +129,10 @@ fn from_vocabulary(
 
 fn check_size(file: &Path) -> Result<(), Error> {
     let metadata = file.metadata();
-    let metadata = metadata.map_err(|error| Error::Damaged {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let metadata =
+        metadata.map_err(|error| Error::Damaged { file: file.to_owned(), reason: error.to_string() })?;
     if MAX_FILE < metadata.len() {
-        return Err(Error::TooLarge {
-            file: file.to_owned(),
-            bytes: metadata.len(),
-            limit: MAX_FILE,
-        });
+        return Err(Error::TooLarge { file: file.to_owned(), bytes: metadata.len(), limit: MAX_FILE });
     }
     Ok(())
 }

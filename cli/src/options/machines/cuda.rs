@@ -21,11 +21,8 @@ pub(super) fn devices(runtime: Runtime, visible: Option<&str>) -> u32 {
 /// How many of `present` GPUs the variable leaves: the list ends at its first invalid entry, as CUDA reads it.
 fn seen(present: u32, visible: Option<&str>) -> u32 {
     let Some(list) = visible else { return present };
-    let named = list
-        .split(',')
-        .map(str::trim)
-        .take_while(|entry| !entry.is_empty() && *entry != "-1")
-        .count();
+    let named =
+        list.split(',').map(str::trim).take_while(|entry| !entry.is_empty() && *entry != "-1").count();
     present.min(u32::try_from(named).unwrap_or(present))
 }
 

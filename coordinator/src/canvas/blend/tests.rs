@@ -11,12 +11,7 @@ const CHANNELS: usize = 3;
 
 fn tiling(canvas: [u32; 2], tile: [u32; 2], overlap: u32, kind: WeightKind) -> Tiling {
     let axis = |i: usize| {
-        let request = AxisRequest {
-            length: canvas[i],
-            tile: tile[i],
-            overlap,
-            multiple: 4,
-        };
+        let request = AxisRequest { length: canvas[i], tile: tile[i], overlap, multiple: 4 };
         Axis::new(TileGrid::Spread, request).unwrap()
     };
     Tiling::new(Grid::new(axis(0), axis(1)).unwrap(), kind)
@@ -30,11 +25,7 @@ fn noise(seed: usize, element: usize) -> f32 {
 
 fn tiles_of_noise(tiling: &Tiling) -> Vec<Vec<f32>> {
     let count = tiling.tile_len(CHANNELS);
-    tiling
-        .grid()
-        .indices()
-        .map(|tile| (0..count).map(|i| noise(tile.get(), i)).collect())
-        .collect()
+    tiling.grid().indices().map(|tile| (0..count).map(|i| noise(tile.get(), i)).collect()).collect()
 }
 
 /// The whole canvas, cell by cell.
@@ -43,11 +34,7 @@ fn blend_all(tiling: &Tiling, tiles: &[Vec<f32>]) -> Vec<f32> {
     let mut canvas = vec![f32::NAN; CHANNELS * (width * height) as usize];
     let mut blend = Blend::new(tiling, CHANNELS);
     for cell in tiling.cells().indices() {
-        let covering: Vec<&[f32]> = tiling
-            .cells()
-            .tiles(cell)
-            .map(|tile| &tiles[tile.get()][..])
-            .collect();
+        let covering: Vec<&[f32]> = tiling.cells().tiles(cell).map(|tile| &tiles[tile.get()][..]).collect();
         let place =
             |row: Row| ((row.channel * height as usize) + row.y as usize) * width as usize + row.x0 as usize;
         let copy = |row: Row, values: &[f32]| canvas[place(row)..][..values.len()].copy_from_slice(values);
@@ -63,10 +50,7 @@ fn expected_at(tiling: &Tiling, tiles: &[Vec<f32>], channel: usize, x: u32, y: u
     let pixel = Rect::new(x, y, x + 1, y + 1).unwrap();
     let over = grid.indices().filter(|&tile| grid.tile(tile).contains(pixel));
     let term = |tile: TileIndex| {
-        let (dx, dy) = (
-            (x - grid.tile(tile).x0()) as usize,
-            (y - grid.tile(tile).y0()) as usize,
-        );
+        let (dx, dy) = ((x - grid.tile(tile).x0()) as usize, (y - grid.tile(tile).y0()) as usize);
         let weights = tiling.weights();
         f64::from(weights.rows(tile)[dy])
             * f64::from(weights.columns(tile)[dx])
@@ -78,14 +62,9 @@ fn expected_at(tiling: &Tiling, tiles: &[Vec<f32>], channel: usize, x: u32, y: u
 #[test]
 fn multidiffusion_is_the_mean_of_the_covering_tiles() {
     let tiling = tiling([12, 8], [8, 8], 4, WeightKind::Uniform);
-    let tiles: Vec<Vec<f32>> = [1.0, 4.0]
-        .map(|value| vec![value; tiling.tile_len(CHANNELS)])
-        .into();
+    let tiles: Vec<Vec<f32>> = [1.0, 4.0].map(|value| vec![value; tiling.tile_len(CHANNELS)]).into();
     let canvas = blend_all(&tiling, &tiles);
-    assert_eq!(
-        canvas[..12],
-        [1.0, 1.0, 1.0, 1.0, 2.5, 2.5, 2.5, 2.5, 4.0, 4.0, 4.0, 4.0]
-    );
+    assert_eq!(canvas[..12], [1.0, 1.0, 1.0, 1.0, 2.5, 2.5, 2.5, 2.5, 4.0, 4.0, 4.0, 4.0]);
 }
 
 #[test]
@@ -122,11 +101,7 @@ fn cells_in_a_buffer_are_the_same_as_by_rows() {
     let mut blend = Blend::new(&tiling, CHANNELS);
     for cell in tiling.cells().indices() {
         let rect = tiling.cells().rect(cell);
-        let covering: Vec<&[f32]> = tiling
-            .cells()
-            .tiles(cell)
-            .map(|tile| &tiles[tile.get()][..])
-            .collect();
+        let covering: Vec<&[f32]> = tiling.cells().tiles(cell).map(|tile| &tiles[tile.get()][..]).collect();
         let len = CHANNELS * usize::try_from(rect.area()).unwrap();
         let (mut blended, mut cut) = (vec![0.0; len], vec![0.0; len]);
         blend.cell(cell, &covering, &mut blended).unwrap();
@@ -141,21 +116,12 @@ fn wrong_lengths_are_refused() {
     let tile = vec![0.0; tiling.tile_len(CHANNELS)];
     let mut blend = Blend::new(&tiling, CHANNELS);
     let mut text = |tiles: &[&[f32]], out: usize| {
-        blend
-            .cell(CellIndex(1), tiles, &mut vec![0.0; out])
-            .unwrap_err()
-            .to_string()
+        blend.cell(CellIndex(1), tiles, &mut vec![0.0; out]).unwrap_err().to_string()
     };
     let out = CHANNELS * 4 * 8;
     assert_eq!(text(&[&tile], out), "cell 1 is covered by 2 tiles, got 1");
-    assert_eq!(
-        text(&[&tile, &tile[1..]], out),
-        "tile 1 has 191 values, expected 192"
-    );
-    assert_eq!(
-        text(&[&tile, &tile], 5),
-        "cell 1 needs a buffer of 96 values, got 5"
-    );
+    assert_eq!(text(&[&tile, &tile[1..]], out), "tile 1 has 191 values, expected 192");
+    assert_eq!(text(&[&tile, &tile], 5), "cell 1 needs a buffer of 96 values, got 5");
 }
 
 proptest! {

@@ -7,18 +7,7 @@ use super::*;
 use crate::canvas::grid::AxisRequest;
 
 fn grid(kind: TileGrid, lengths: [u32; 2], tile: u32, overlap: u32) -> Grid {
-    let axis = |length| {
-        Axis::new(
-            kind,
-            AxisRequest {
-                length,
-                tile,
-                overlap,
-                multiple: 1,
-            },
-        )
-        .unwrap()
-    };
+    let axis = |length| Axis::new(kind, AxisRequest { length, tile, overlap, multiple: 1 }).unwrap();
     Grid::new(axis(lengths[0]), axis(lengths[1])).unwrap()
 }
 
@@ -29,25 +18,13 @@ fn two_tiles_have_three_cells() {
     let expected = [(0, 4), (4, 8), (8, 12)].map(|(x0, x1)| Rect::new(x0, 0, x1, 8).unwrap());
     assert_eq!(rects, expected);
     let covering: Vec<Vec<_>> = cells.indices().map(|cell| cells.tiles(cell).collect()).collect();
-    assert_eq!(
-        covering,
-        [
-            vec![TileIndex(0)],
-            vec![TileIndex(0), TileIndex(1)],
-            vec![TileIndex(1)]
-        ]
-    );
+    assert_eq!(covering, [vec![TileIndex(0)], vec![TileIndex(0), TileIndex(1)], vec![TileIndex(1)]]);
 }
 
 #[test]
 fn the_middle_of_nine_tiles_touches_all_others() {
     let cells = Cells::new(&grid(TileGrid::Spread, [256, 256], 96, 8));
-    let neighbours = |tile| {
-        cells
-            .neighbours(TileIndex(tile))
-            .map(|tile| tile.0)
-            .collect::<Vec<_>>()
-    };
+    let neighbours = |tile| cells.neighbours(TileIndex(tile)).map(|tile| tile.0).collect::<Vec<_>>();
     assert_eq!(neighbours(4), [0, 1, 2, 3, 5, 6, 7, 8]);
     assert_eq!(neighbours(0), [1, 3, 4]);
     assert_eq!(neighbours(5), [1, 2, 4, 7, 8]);

@@ -16,21 +16,15 @@ const MODES: [(&str, LatentFilter); 6] = [
 ];
 
 fn read(view: &TensorView<'_>) -> ([usize; 3], Vec<f32>) {
-    let values = view
-        .data()
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+    let values = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
     (view.shape().try_into().unwrap(), values.collect())
 }
 
 #[test]
 fn every_filter_agrees_with_torch() {
     let golden = SafeTensors::deserialize(GOLDEN).unwrap();
-    let cases = golden
-        .names()
-        .iter()
-        .filter(|name| name.starts_with("latent.") && name.ends_with(".in"))
-        .count();
+    let cases =
+        golden.names().iter().filter(|name| name.starts_with("latent.") && name.ends_with(".in")).count();
     assert_eq!(cases, 7);
     for (mode, filter) in MODES {
         let mut worst = 0.0_f32;
@@ -61,18 +55,13 @@ fn a_flat_latent_stays_flat() {
 #[test]
 fn each_latent_upscaler_has_its_own_filter() {
     use tessera_proto::job::Choice;
-    let filters: Vec<_> = Upscaler::ALL
-        .iter()
-        .filter_map(|&upscaler| LatentFilter::of(upscaler))
-        .collect();
+    let filters: Vec<_> = Upscaler::ALL.iter().filter_map(|&upscaler| LatentFilter::of(upscaler)).collect();
     assert_eq!(filters.len(), MODES.len());
     for (_, filter) in MODES {
         assert_eq!(filters.iter().filter(|&&other| other == filter).count(), 1);
     }
     assert!(
-        Upscaler::ALL
-            .iter()
-            .all(|upscaler| LatentFilter::of(*upscaler).is_some() == upscaler.is_latent())
+        Upscaler::ALL.iter().all(|upscaler| LatentFilter::of(*upscaler).is_some() == upscaler.is_latent())
     );
 }
 

@@ -10,16 +10,7 @@ const KINDS: [WeightKind; 3] = [WeightKind::Uniform, WeightKind::Gaussian, Weigh
 
 fn grid(width: u32, height: u32, tile: [u32; 2], overlap: u32) -> Grid {
     let axis = |length, tile| {
-        Axis::new(
-            TileGrid::Spread,
-            AxisRequest {
-                length,
-                tile,
-                overlap,
-                multiple: 1,
-            },
-        )
-        .unwrap()
+        Axis::new(TileGrid::Spread, AxisRequest { length, tile, overlap, multiple: 1 }).unwrap()
     };
     Grid::new(axis(width, tile[0]), axis(height, tile[1])).unwrap()
 }
@@ -35,25 +26,10 @@ fn assert_near(actual: &[f32], expected: &[f32]) {
 fn two_tiles_share_their_overlap() {
     let grid = grid(12, 8, [8, 8], 2);
     let first = |kind| Weights::new(&grid, kind).columns(TileIndex(0)).to_vec();
-    assert_near(
-        &first(WeightKind::Uniform),
-        &[1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5],
-    );
-    assert_near(
-        &first(WeightKind::Ramp),
-        &[1.0, 1.0, 1.0, 1.0, 0.875, 0.625, 0.375, 0.125],
-    );
+    assert_near(&first(WeightKind::Uniform), &[1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
+    assert_near(&first(WeightKind::Ramp), &[1.0, 1.0, 1.0, 1.0, 0.875, 0.625, 0.375, 0.125]);
     // numpy: a = np.exp(-(np.arange(8) - 3.5) ** 2 / (2 * 0.01 * 64)); a[4:] / (a[4:] + a[:4])
-    let gaussian = [
-        1.0,
-        1.0,
-        1.0,
-        1.0,
-        0.999_915_2,
-        0.957_912_27,
-        0.042_087_73,
-        8.481_104e-5,
-    ];
+    let gaussian = [1.0, 1.0, 1.0, 1.0, 0.999_915_2, 0.957_912_27, 0.042_087_73, 8.481_104e-5];
     assert_near(&first(WeightKind::Gaussian), &gaussian);
     let weights = Weights::new(&grid, WeightKind::Ramp);
     assert_eq!(weights.rows(TileIndex(0)), [1.0; 8], "a single tile counts whole");

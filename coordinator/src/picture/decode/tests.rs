@@ -23,9 +23,7 @@ fn encoded(picture: &Picture, format: ImageFormat) -> Vec<u8> {
 
 fn png_of(color: ExtendedColorType, width: u32, height: u32, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(data, width, height, color)
-        .unwrap();
+    image::codecs::png::PngEncoder::new(&mut bytes).write_image(data, width, height, color).unwrap();
     bytes
 }
 
@@ -38,11 +36,7 @@ fn bomb(width: u32, height: u32) -> Vec<u8> {
     for byte in &bytes[12..29] {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
         }
     }
     bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
@@ -56,49 +50,26 @@ fn text(bytes: &[u8], max_pixels: u64) -> String {
 #[test]
 fn lossless_formats_give_the_same_pixels() {
     let picture = soft(37, 21);
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::WebP,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-    ] {
-        assert_eq!(
-            decode(&encoded(&picture, format), MAX_PIXELS).unwrap(),
-            picture,
-            "{format:?}"
-        );
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff] {
+        assert_eq!(decode(&encoded(&picture, format), MAX_PIXELS).unwrap(), picture, "{format:?}");
     }
     let jpeg = decode(&encoded(&picture, ImageFormat::Jpeg), MAX_PIXELS).unwrap();
-    assert!(
-        jpeg.rgb()
-            .iter()
-            .zip(picture.rgb())
-            .all(|(a, b)| a.abs_diff(*b) < 24)
-    );
+    assert!(jpeg.rgb().iter().zip(picture.rgb()).all(|(a, b)| a.abs_diff(*b) < 24));
 }
 
 #[test]
 fn other_pixels_become_8_bit_rgb() {
     let rgb = |bytes: Vec<u8>| decode(&bytes, MAX_PIXELS).unwrap().rgb().to_vec();
-    assert_eq!(
-        rgb(png_of(ExtendedColorType::L8, 2, 1, &[7, 200])),
-        [7, 7, 7, 200, 200, 200]
-    );
+    assert_eq!(rgb(png_of(ExtendedColorType::L8, 2, 1, &[7, 200])), [7, 7, 7, 200, 200, 200]);
     // 16 bits: 0x00FF is 255 / 257 of a level, 0x0080 is 0.498 of one.
-    let deep: Vec<u8> = [0x00FF_u16, 0x0080, 0xFFFF]
-        .into_iter()
-        .flat_map(u16::to_ne_bytes)
-        .collect();
+    let deep: Vec<u8> = [0x00FF_u16, 0x0080, 0xFFFF].into_iter().flat_map(u16::to_ne_bytes).collect();
     assert_eq!(rgb(png_of(ExtendedColorType::Rgb16, 1, 1, &deep)), [1, 0, 255]);
     let alpha = [10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 255, 51];
     assert_eq!(
         rgb(png_of(ExtendedColorType::Rgba8, 3, 1, &alpha)),
         [10, 20, 30, 255, 255, 255, 204, 224, 255]
     );
-    assert_eq!(
-        rgb(png_of(ExtendedColorType::La8, 2, 1, &[0, 255, 0, 0])),
-        [0, 0, 0, 255, 255, 255]
-    );
+    assert_eq!(rgb(png_of(ExtendedColorType::La8, 2, 1, &[0, 255, 0, 0])), [0, 0, 0, 255, 255, 255]);
 }
 
 #[test]
@@ -109,10 +80,7 @@ fn a_jpeg_is_turned_upright() {
     let exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
     let turned = [&jpeg[..2], &[0xFF, 0xE1], &length, exif, &jpeg[2..]].concat();
-    let (flat, upright) = (
-        decode(&jpeg, MAX_PIXELS).unwrap(),
-        decode(&turned, MAX_PIXELS).unwrap(),
-    );
+    let (flat, upright) = (decode(&jpeg, MAX_PIXELS).unwrap(), decode(&turned, MAX_PIXELS).unwrap());
     assert_eq!((upright.width(), upright.height()), (16, 32));
     // Clockwise: the left bottom corner comes to the left top.
     assert_eq!(upright.rgb()[..3], flat.rgb()[15 * 32 * 3..][..3]);
@@ -125,29 +93,15 @@ fn too_many_pixels_are_refused_before_decoding() {
         "the image is 40000x40000 px (1600 Mpx), the limit is 67.11 Mpx"
     );
     let line = text(&bomb(u32::MAX >> 1, 3), 1 << 20);
-    assert_eq!(
-        line,
-        "the png image needs more than 24 MiB to decode, which is the limit"
-    );
+    assert_eq!(line, "the png image needs more than 24 MiB to decode, which is the limit");
     let picture = soft(40, 30);
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::WebP,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-        ImageFormat::Jpeg,
-    ] {
+    for format in
+        [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Jpeg]
+    {
         let bytes = encoded(&picture, format);
         assert!(decode(&bytes, 1200).is_ok());
         assert!(
-            matches!(
-                decode(&bytes, 1199),
-                Err(Error::TooLarge {
-                    pixels: 1200,
-                    limit: 1199,
-                    ..
-                })
-            ),
+            matches!(decode(&bytes, 1199), Err(Error::TooLarge { pixels: 1200, limit: 1199, .. })),
             "{format:?}"
         );
     }
@@ -156,10 +110,7 @@ fn too_many_pixels_are_refused_before_decoding() {
 #[test]
 fn a_header_without_pixels_is_damaged() {
     let message = text(&bomb(4000, 4000), MAX_PIXELS);
-    assert!(
-        message.starts_with("the png image is damaged or of an unknown variant: "),
-        "{message}"
-    );
+    assert!(message.starts_with("the png image is damaged or of an unknown variant: "), "{message}");
 }
 
 #[test]
@@ -172,12 +123,7 @@ fn what_is_no_image_is_refused() {
 
 #[test]
 fn a_cut_file_is_damaged() {
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::WebP,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-    ] {
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff] {
         let bytes = encoded(&soft(64, 64), format);
         let message = text(&bytes[..bytes.len() * 2 / 3], MAX_PIXELS);
         assert!(message.contains("image is damaged"), "{format:?}: {message}");

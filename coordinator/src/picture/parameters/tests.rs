@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 #[test]
@@ -30,10 +27,7 @@ fn the_text_has_the_form_that_a1111_writes() {
         "a red barn, (snow:1.2)\nBREAK hills\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Size: 512x512, \
          Hires prompt: \"barn, \\\"old\\\": größer\", Version: v1"
     );
-    let without_negative = Parameters {
-        negative: String::new(),
-        ..parameters
-    };
+    let without_negative = Parameters { negative: String::new(), ..parameters };
     assert!(without_negative.to_text().contains("hills\nSteps: 20"));
 }
 
@@ -70,11 +64,8 @@ fn a_last_line_of_two_pairs_is_prompt() {
 fn a_json_object_is_cut_at_its_first_comma() {
     // What Tiled Diffusion writes, and A1111 cannot read back.
     let pairs = pairs(r#"Steps: 20, Tiled Diffusion: {"Method": "MultiDiffusion", "Tile": 96}, Version: v1"#);
-    let expected = [
-        ("Steps", "20"),
-        ("Tiled Diffusion", r#"{"Method": "MultiDiffusion""#),
-        ("Version", "v1"),
-    ];
+    let expected =
+        [("Steps", "20"), ("Tiled Diffusion", r#"{"Method": "MultiDiffusion""#), ("Version", "v1")];
     assert_eq!(pairs, expected);
 }
 

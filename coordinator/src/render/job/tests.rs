@@ -36,10 +36,7 @@ fn answer(work: &Work) -> Vec<Tensor> {
 
 fn plan(change: impl FnOnce(&mut Draft), image: Option<Size>) -> Plan {
     let mut draft = Draft::text_to_image("a (red:1.2) house AND a lake:0.5");
-    draft.base = image.is_none().then_some(Size {
-        width: 64,
-        height: 48,
-    });
+    draft.base = image.is_none().then_some(Size { width: 64, height: 48 });
     draft.steps = 2;
     draft.tile = Some(Size { width: 8, height: 8 });
     draft.vae_tile = Some(16);
@@ -75,10 +72,7 @@ fn run(
             let task = open.swap_remove(pick(open.len()));
             let tensors = answer(&job.work(task).unwrap().unwrap());
             next = job.apply(Event::Done { task, tensors }).unwrap();
-            assert!(
-                job.work(task).unwrap().is_none(),
-                "a task is over once its result is in"
-            );
+            assert!(job.work(task).unwrap().is_none(), "a task is over once its result is in");
         }
         todo = next;
     }
@@ -86,14 +80,8 @@ fn run(
 
 fn image() -> Option<Picture> {
     Some(
-        Picture::new(
-            50,
-            41,
-            (0..50 * 41 * 3)
-                .map(|byte| u8::try_from(byte % 251).unwrap())
-                .collect(),
-        )
-        .unwrap(),
+        Picture::new(50, 41, (0..50 * 41 * 3).map(|byte| u8::try_from(byte % 251).unwrap()).collect())
+            .unwrap(),
     )
 }
 
@@ -102,10 +90,7 @@ fn every_kind_of_job_ends_with_a_picture_of_its_size() {
     for &upscaler in Upscaler::ALL {
         for scale in [1.0, 2.0, 2.6] {
             for from_image in [false, true] {
-                let size = from_image.then_some(Size {
-                    width: 50,
-                    height: 41,
-                });
+                let size = from_image.then_some(Size { width: 50, height: 41 });
                 let change = |job: &mut Draft| (job.upscaler, job.target) = (upscaler, Target::Scale(scale));
                 let plan = plan(change, size);
                 let target = plan.target();
@@ -116,10 +101,7 @@ fn every_kind_of_job_ends_with_a_picture_of_its_size() {
                     (target.width, target.height),
                     "{upscaler} {scale}"
                 );
-                assert_eq!(
-                    progress.done, progress.total,
-                    "{upscaler} {scale}: the plan counted every task"
-                );
+                assert_eq!(progress.done, progress.total, "{upscaler} {scale}: the plan counted every task");
             }
         }
     }
@@ -130,10 +112,8 @@ fn the_dump_holds_every_tensor_by_its_name() {
     let (output, _) = run(plan(|job| job.dump = true, None), None, |_| 0);
     let dump = output.dump.unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
-    let mut shapes: Vec<_> = tensors
-        .iter()
-        .map(|(name, view)| (name.to_owned(), view.shape().to_vec()))
-        .collect();
+    let mut shapes: Vec<_> =
+        tensors.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
     shapes.sort();
     let expected: Vec<(String, Vec<usize>)> = [
         ("base_latent", vec![1, 4, 6, 8]),
@@ -154,24 +134,10 @@ fn the_dump_holds_every_tensor_by_its_name() {
 #[test]
 fn a_result_that_does_not_fit_ends_the_job() {
     let (mut job, _) = Job::new(plan(|_| (), None), None);
-    let error = job
-        .apply(Event::Done {
-            task: TaskNumber(0),
-            tensors: Vec::new(),
-        })
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a task returned 0 tensors where 3 were expected"
-    );
-    let late = Event::Done {
-        task: TaskNumber(99),
-        tensors: Vec::new(),
-    };
-    assert!(
-        job.apply(late).unwrap().is_empty(),
-        "a task that does not exist changes nothing"
-    );
+    let error = job.apply(Event::Done { task: TaskNumber(0), tensors: Vec::new() }).unwrap_err();
+    assert_eq!(error.to_string(), "a task returned 0 tensors where 3 were expected");
+    let late = Event::Done { task: TaskNumber(99), tensors: Vec::new() };
+    assert!(job.apply(late).unwrap().is_empty(), "a task that does not exist changes nothing");
 }
 
 proptest! {

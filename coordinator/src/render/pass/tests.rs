@@ -24,16 +24,7 @@ fn plan(sampler: Sampler, (width, height): (u32, u32), batch: usize) -> PassPlan
         start: Start::Whole,
     };
     let axis = |length| {
-        Axis::new(
-            TileGrid::Spread,
-            AxisRequest {
-                length,
-                tile: 8,
-                overlap: 3,
-                multiple: 4,
-            },
-        )
-        .unwrap()
+        Axis::new(TileGrid::Spread, AxisRequest { length, tile: 8, overlap: 3, multiple: 4 }).unwrap()
     };
     let grid = Grid::new(axis(width), axis(height)).unwrap();
     PassPlan {
@@ -46,17 +37,10 @@ fn plan(sampler: Sampler, (width, height): (u32, u32), batch: usize) -> PassPlan
 
 /// A network that looks at each value's neighbour, so that what lies in a tile matters.
 fn network(tiles: &[f32], timestep: f64) -> Vec<f32> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a made-up network needs no precision"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a made-up network needs no precision")]
     let t = timestep as f32 / 1000.0;
     let around = tiles.iter().skip(1).chain(tiles.first());
-    tiles
-        .iter()
-        .zip(around)
-        .map(|(a, b)| 0.4 * a + 0.3 * b + t)
-        .collect()
+    tiles.iter().zip(around).map(|(a, b)| 0.4 * a + 0.3 * b + t).collect()
 }
 
 fn start(plan: &PassPlan) -> (Vec<f32>, NoiseSource) {
@@ -78,23 +62,15 @@ fn behind_a_barrier(plan: &PassPlan) -> Vec<f32> {
             .iter()
             .map(|&rect| {
                 let mut tile = vec![0.0; plan.tiling.tile_len(CHANNELS)];
-                crop(
-                    Planes::new([CHANNELS, height, width], &x).unwrap(),
-                    rect,
-                    grid.padded(),
-                    &mut tile,
-                )
-                .unwrap();
+                crop(Planes::new([CHANNELS, height, width], &x).unwrap(), rect, grid.padded(), &mut tile)
+                    .unwrap();
                 network(&tile, call.timestep)
             })
             .collect();
         let mut prediction = vec![0.0; x.len()];
         let mut blend = Blend::new(&plan.tiling, CHANNELS);
         for cell in cells.indices() {
-            let tiles: Vec<&[f32]> = cells
-                .tiles(cell)
-                .map(|tile| outputs[tile.get()].as_slice())
-                .collect();
+            let tiles: Vec<&[f32]> = cells.tiles(cell).map(|tile| outputs[tile.get()].as_slice()).collect();
             let paint = |row: crate::canvas::blend::Row, values: &[f32]| {
                 let at = (row.channel * height + row.y as usize) * width + row.x0 as usize;
                 prediction[at..][..values.len()].copy_from_slice(values);
@@ -128,10 +104,7 @@ fn in_any_order(plan: &PassPlan, mut pick: impl FnMut(usize) -> usize) -> Vec<f3
             .chunks(plan.tiling.tile_len(CHANNELS))
             .flat_map(|tile| network(tile, call.timestep))
             .collect();
-        ready.extend(
-            pass.complete(group, &Tensor::new(tiles.shape(), batch).unwrap())
-                .unwrap(),
-        );
+        ready.extend(pass.complete(group, &Tensor::new(tiles.shape(), batch).unwrap()).unwrap());
     }
     assert!(pass.is_done(), "nothing is ready, but the pass is not done");
     pass.into_latent()
@@ -170,16 +143,8 @@ fn a_tile_waits_for_its_neighbours_and_for_nobody_else() {
     let result = output(&pass, first);
     assert_eq!(pass.complete(first, &result).unwrap(), []);
     let result = output(&pass, second);
-    assert_eq!(
-        pass.complete(second, &result).unwrap(),
-        [first],
-        "its only neighbour is there"
-    );
-    assert_eq!(
-        (pass.call(first).0, pass.call(third).0),
-        (1, 0),
-        "it is a call ahead of the far end"
-    );
+    assert_eq!(pass.complete(second, &result).unwrap(), [first], "its only neighbour is there");
+    assert_eq!((pass.call(first).0, pass.call(third).0), (1, 0), "it is a call ahead of the far end");
 }
 
 #[test]
@@ -187,13 +152,8 @@ fn a_result_of_another_size_is_refused() {
     let plan = plan(Sampler::Euler, (16, 16), 1);
     let (x, noise) = start(&plan);
     let (mut pass, _) = Pass::new(plan, x, noise);
-    let error = pass
-        .complete(GroupIndex(0), &Tensor::zeros([1, CHANNELS, 8, 7]).unwrap())
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a network returned 112 values where 128 were expected"
-    );
+    let error = pass.complete(GroupIndex(0), &Tensor::zeros([1, CHANNELS, 8, 7]).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "a network returned 112 values where 128 were expected");
 }
 
 #[test]

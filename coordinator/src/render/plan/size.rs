@@ -54,10 +54,7 @@ pub(super) fn resolve(
 ) -> Result<Sizes, Error> {
     let unit = facts.vae_scale;
     let native = facts.sample_size * unit;
-    let given = image.or(spec.base).unwrap_or(Size {
-        width: native,
-        height: native,
-    });
+    let given = image.or(spec.base).unwrap_or(Size { width: native, height: native });
     let base = rounded(wide(given), unit)?;
     if base != given {
         notes.push(format!(
@@ -71,17 +68,9 @@ pub(super) fn resolve(
         let lead = |cover: u32, target: u32| (cover - target) / unit / 2;
         let (x0, y0) = (lead(cover.width, target.width), lead(cover.height, target.height));
         let keep = Rect::new(x0, y0, x0 + target.width / unit, y0 + target.height / unit);
-        Hires {
-            cover,
-            keep: keep.expect("a target has at least one latent px a side"),
-            target,
-        }
+        Hires { cover, keep: keep.expect("a target has at least one latent px a side"), target }
     });
-    Ok(Sizes {
-        base,
-        from_picture: image.is_some(),
-        hires,
-    })
+    Ok(Sizes { base, from_picture: image.is_some(), hires })
 }
 
 fn cover_and_target(
@@ -115,16 +104,11 @@ fn cover_and_target(
             let target = rounded(wide(size), unit)?;
             let (x, y) = wide(size);
             // Which side of the base is too short for the target's ratio decides which one is met exactly.
-            let cover = if width * y < x * height {
-                (x, x * height / width)
-            } else {
-                (y * width / height, y)
-            };
+            let cover =
+                if width * y < x * height { (x, x * height / width) } else { (y * width / height, y) };
             let cover = rounded(cover, unit)?;
-            let cover = Size {
-                width: cover.width.max(target.width),
-                height: cover.height.max(target.height),
-            };
+            let cover =
+                Size { width: cover.width.max(target.width), height: cover.height.max(target.height) };
             Ok((cover, target))
         }
     }

@@ -57,19 +57,11 @@ pub(super) fn of(plan: &Plan) -> Summary {
     }
     match &plan.enlarge {
         Some(Enlarge::Picture { decode, encode, .. }) => {
-            stages.extend(
-                decode
-                    .as_ref()
-                    .map(|decode| vae(Stage::Upscale, "vae decoder", decode)),
-            );
+            stages.extend(decode.as_ref().map(|decode| vae(Stage::Upscale, "vae decoder", decode)));
             stages.push(vae(Stage::Upscale, "vae encoder", encode));
         }
         Some(Enlarge::Latent { encode, .. }) => {
-            stages.extend(
-                encode
-                    .as_ref()
-                    .map(|encode| vae(Stage::Upscale, "vae encoder", encode)),
-            );
+            stages.extend(encode.as_ref().map(|encode| vae(Stage::Upscale, "vae encoder", encode)));
         }
         None => {}
     }

@@ -19,20 +19,13 @@ const fn size(width: u32, height: u32) -> Size {
 }
 
 fn stage(plan: &Plan, stage: tessera_proto::Stage) -> StageSummary {
-    plan.summary()
-        .stages
-        .into_iter()
-        .find(|summary| summary.stage == stage)
-        .unwrap()
+    plan.summary().stages.into_iter().find(|summary| summary.stage == stage).unwrap()
 }
 
 #[test]
 fn defaults_are_those_of_the_model() {
     let plan = plan_with(|_| ()).unwrap();
-    assert_eq!(
-        (plan.base_size(), plan.target()),
-        (size(512, 512), size(1024, 1024))
-    );
+    assert_eq!((plan.base_size(), plan.target()), (size(512, 512), size(1024, 1024)));
     let hires = stage(&plan, tessera_proto::Stage::Hires);
     assert_eq!((hires.tile, hires.tiles, hires.cells), (size(96, 96), 4, 9));
     assert_eq!((hires.model_calls, hires.tasks), (20, 80));
@@ -53,11 +46,7 @@ fn scale_one_is_the_base_pass_alone() {
 fn odd_scales_are_rounded_down_and_said() {
     let plan = plan_with(|job| job.target = Target::Scale(1.3)).unwrap();
     assert_eq!(plan.target(), size(664, 664));
-    assert!(
-        plan.notes()[0].contains("665x665 px, rounded down to 664x664 px"),
-        "{:?}",
-        plan.notes()
-    );
+    assert!(plan.notes()[0].contains("665x665 px, rounded down to 664x664 px"), "{:?}", plan.notes());
 }
 
 #[test]
@@ -74,25 +63,16 @@ fn one_side_keeps_the_aspect_and_two_sides_cover() {
     let Some(Enlarge::Latent { cover, keep, .. }) = plan.enlarge else {
         panic!("the default upscaler is latent")
     };
-    assert_eq!(
-        (cover, keep),
-        (size(192, 128), Rect::new(32, 0, 160, 128).unwrap())
-    );
+    assert_eq!((cover, keep), (size(192, 128), Rect::new(32, 0, 160, 128).unwrap()));
 }
 
 #[test]
 fn an_upscaler_on_pictures_decodes_and_encodes() {
     let plan = plan_with(|job| job.upscaler = Upscaler::Lanczos).unwrap();
     let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
-    assert_eq!(
-        networks,
-        ["unet", "vae decoder", "vae encoder", "unet", "vae decoder"]
-    );
+    assert_eq!(networks, ["unet", "vae decoder", "vae encoder", "unet", "vae decoder"]);
     let plan = plan_from(Some(size(500, 333)), |job| job.upscaler = Upscaler::Lanczos).unwrap();
-    assert_eq!(
-        (plan.source, plan.target()),
-        (Some(size(496, 328)), size(1000, 664))
-    );
+    assert_eq!((plan.source, plan.target()), (Some(size(496, 328)), size(1000, 664)));
     let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
     assert_eq!(networks, ["vae encoder", "unet", "vae decoder"]);
 }
@@ -101,9 +81,7 @@ fn an_upscaler_on_pictures_decodes_and_encodes() {
 fn what_the_model_pads_is_said() {
     let plan = plan_with(|job| job.base = Some(size(520, 512))).unwrap();
     assert!(
-        plan.notes()
-            .iter()
-            .any(|note| note.contains("65x64") && note.contains("72x64")),
+        plan.notes().iter().any(|note| note.contains("65x64") && note.contains("72x64")),
         "{:?}",
         plan.notes()
     );
@@ -113,25 +91,16 @@ fn what_the_model_pads_is_said() {
 fn what_cannot_be_rendered_is_refused_with_a_way_out() {
     let text = |result: Result<Plan, Error>| result.err().map(|error| error.to_string()).unwrap_or_default();
     let overlap = text(plan_with(|job| job.overlap = Some(96)));
-    assert!(
-        overlap.contains("overlap of 96 px") && overlap.contains("tiles of 96 px"),
-        "{overlap}"
-    );
+    assert!(overlap.contains("overlap of 96 px") && overlap.contains("tiles of 96 px"), "{overlap}");
     let large = text(plan_with(|job| {
         job.base = Some(size(8192, 8192));
         job.target = Target::Scale(4.0);
     }));
-    assert_eq!(
-        large,
-        "the target is 32768x32768 px, the limit is 16384 px a side: take a smaller scale"
-    );
+    assert_eq!(large, "the target is 32768x32768 px, the limit is 16384 px a side: take a smaller scale");
     let untiled = text(plan_with(|job| {
         job.base = Some(size(8192, 8192));
         job.target = Target::Scale(1.0);
         job.vae = VaeMode::Off;
     }));
-    assert!(
-        untiled.contains("768 MiB each, the limit is 208 MiB"),
-        "{untiled}"
-    );
+    assert!(untiled.contains("768 MiB each, the limit is 208 MiB"), "{untiled}");
 }

@@ -22,10 +22,7 @@ pub(super) struct Philox {
 
 impl Philox {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            key: [low(seed), low(seed >> 32)],
-            draw: 0,
-        }
+        Self { key: [low(seed), low(seed >> 32)], draw: 0 }
     }
 
     /// The next draw of `len` values; past 2^32 values the pattern repeats, as it does in the programs
@@ -33,17 +30,12 @@ impl Philox {
     pub(super) fn randn(&mut self, len: usize) -> Vec<f32> {
         let draw = self.draw;
         self.draw = draw.wrapping_add(1);
-        (0..len as u64)
-            .map(|i| normal(philox([draw, 0, low(i), 0], self.key)))
-            .collect()
+        (0..len as u64).map(|i| normal(philox([draw, 0, low(i), 0], self.key))).collect()
     }
 }
 
 /// The low 32 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "cutting a word in half is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "cutting a word in half is the purpose")]
 fn low(value: u64) -> u32 {
     value as u32
 }
@@ -53,16 +45,8 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..ROUNDS {
         let a = u64::from(counter[0]) * u64::from(MULTIPLIERS[0]);
         let b = u64::from(counter[2]) * u64::from(MULTIPLIERS[1]);
-        counter = [
-            low(b >> 32) ^ counter[1] ^ key[0],
-            low(b),
-            low(a >> 32) ^ counter[3] ^ key[1],
-            low(a),
-        ];
-        key = [
-            key[0].wrapping_add(KEY_STEPS[0]),
-            key[1].wrapping_add(KEY_STEPS[1]),
-        ];
+        counter = [low(b >> 32) ^ counter[1] ^ key[0], low(b), low(a >> 32) ^ counter[3] ^ key[1], low(a)];
+        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
     }
     counter
 }
@@ -78,19 +62,13 @@ fn normal(words: [u32; 4]) -> f32 {
 fn sine_of_turn(turn: f64) -> f64 {
     // sin(2 pi turn) = -sin(2 pi centred), and the outer quarters mirror the inner ones.
     let centred = turn - 0.5;
-    let folded = if centred.abs() > 0.25 {
-        0.5_f64.copysign(centred) - centred
-    } else {
-        centred
-    };
+    let folded = if centred.abs() > 0.25 { 0.5_f64.copysign(centred) - centred } else { centred };
     let angle = TAU * folded;
     let square = angle * angle;
     // Taylor's series; its first term left out is (pi / 2)^15 / 15! = 7e-10.
     let series = [13.0, 11.0, 9.0, 7.0, 5.0, 3.0]
         .into_iter()
-        .fold(1.0, |inner, n: f64| {
-            1.0 - square * (1.0 / (n * (n - 1.0))) * inner
-        });
+        .fold(1.0, |inner, n: f64| 1.0 - square * (1.0 / (n * (n - 1.0))) * inner);
     -angle * series
 }
 
@@ -104,16 +82,8 @@ mod tests {
     fn published_vectors() {
         let max = u32::MAX;
         let vectors = [
-            (
-                [0; 4],
-                [0; 2],
-                [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8],
-            ),
-            (
-                [max; 4],
-                [max; 2],
-                [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD],
-            ),
+            ([0; 4], [0; 2], [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]),
+            ([max; 4], [max; 2], [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD]),
             (
                 [0x243F_6A88, 0x85A3_08D3, 0x1319_8A2E, 0x0370_7344],
                 [0xA409_3822, 0x299F_31D0],
@@ -121,11 +91,7 @@ mod tests {
             ),
         ];
         for (counter, key, expected) in vectors {
-            assert_eq!(
-                philox(counter, key),
-                expected,
-                "counter {counter:08x?}, key {key:08x?}"
-            );
+            assert_eq!(philox(counter, key), expected, "counter {counter:08x?}, key {key:08x?}");
         }
     }
 
@@ -157,10 +123,6 @@ mod tests {
     #[test]
     fn a_value_depends_on_its_index_not_on_the_size() {
         let (small, large) = (Philox::new(9).randn(100), Philox::new(9).randn(1000));
-        assert_eq!(
-            small,
-            large[..100],
-            "the first hundred of a thousand are the same"
-        );
+        assert_eq!(small, large[..100], "the first hundred of a thousand are the same");
     }
 }

@@ -29,10 +29,7 @@ impl TorchCpu {
     /// `torch.Generator().manual_seed(seed)`, which seeds MT19937 with the low 32 bits.
     pub(super) fn new(seed: u64) -> Self {
         let [low @ .., _, _, _, _] = seed.to_le_bytes();
-        Self {
-            words: Mt::new(u32::from_le_bytes(low)),
-            waiting: None,
-        }
+        Self { words: Mt::new(u32::from_le_bytes(low)), waiting: None }
     }
 
     /// `torch.randn(len)` in f32, from where the last call ended.
@@ -94,12 +91,7 @@ mod tests {
     const LIMIT: f32 = 1e-6;
 
     fn list(golden: &Golden, name: &str) -> Vec<u64> {
-        golden.notes[name]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| v.as_u64().unwrap())
-            .collect()
+        golden.notes[name].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect()
     }
 
     #[test]
@@ -108,10 +100,7 @@ mod tests {
         for seed in list(&golden, "seeds") {
             let mut generator = TorchCpu::new(seed);
             let theirs = golden.u32s(&format!("cpu.{seed}.words"));
-            let ours: Vec<u32> = theirs
-                .iter()
-                .map(|_| generator.words.next_u32() & 0x00FF_FFFF)
-                .collect();
+            let ours: Vec<u32> = theirs.iter().map(|_| generator.words.next_u32() & 0x00FF_FFFF).collect();
             assert_eq!(ours, theirs, "seed {seed}");
         }
     }
@@ -123,10 +112,8 @@ mod tests {
         for seed in list(&golden, "seeds") {
             let mut generator = TorchCpu::new(seed);
             let sizes = list(&golden, "draws");
-            let ours: Vec<f32> = sizes
-                .iter()
-                .flat_map(|&n| generator.randn(usize::try_from(n).unwrap()))
-                .collect();
+            let ours: Vec<f32> =
+                sizes.iter().flat_map(|&n| generator.randn(usize::try_from(n).unwrap())).collect();
             let worst = worst(&ours, &golden.f32s(&format!("cpu.{seed}.draws")));
             assert!(worst <= LIMIT, "seed {seed}: off by {worst:e}");
         }

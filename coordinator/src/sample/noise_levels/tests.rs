@@ -8,16 +8,8 @@ fn table() -> SigmaTable {
 #[test]
 fn equals_the_table_of_diffusers() {
     let golden = Golden::solvers();
-    let linear = BetaSchedule {
-        kind: BetaKind::Linear,
-        start: 0.0001,
-        end: 0.02,
-        steps: 1000,
-    };
-    for (name, betas) in [
-        ("scaled_linear", BetaSchedule::STABLE_DIFFUSION),
-        ("linear", linear),
-    ] {
+    let linear = BetaSchedule { kind: BetaKind::Linear, start: 0.0001, end: 0.02, steps: 1000 };
+    for (name, betas) in [("scaled_linear", BetaSchedule::STABLE_DIFFUSION), ("linear", linear)] {
         let ours = SigmaTable::new(&betas).unwrap().sigmas;
         let theirs: Vec<f64> = golden
             .f32s(&format!("table.{name}.alphas_cumprod"))
@@ -32,16 +24,8 @@ fn equals_the_table_of_diffusers() {
 #[test]
 fn published_ends_of_stable_diffusion() {
     let table = table();
-    assert!(
-        (table.min() - 0.0292).abs() < 5e-5,
-        "sigma_min is {}",
-        table.min()
-    );
-    assert!(
-        (table.max() - 14.6146).abs() < 5e-5,
-        "sigma_max is {}",
-        table.max()
-    );
+    assert!((table.min() - 0.0292).abs() < 5e-5, "sigma_min is {}", table.min());
+    assert!((table.max() - 14.6146).abs() < 5e-5, "sigma_max is {}", table.max());
 }
 
 #[test]
@@ -50,10 +34,7 @@ fn converts_as_k_diffusion_does() {
     let sigmas = golden.f64s("probe.sigmas");
     for (sigma, expected) in sigmas.into_iter().zip(golden.f64s("probe.sigma_to_t")) {
         let t = table.sigma_to_t(sigma);
-        assert!(
-            (t - expected).abs() < 1e-3,
-            "sigma {sigma}: timestep {t}, k-diffusion {expected}"
-        );
+        assert!((t - expected).abs() < 1e-3, "sigma {sigma}: timestep {t}, k-diffusion {expected}");
     }
     let ts: Vec<f64> = golden.f64s("probe.t");
     let ours: Vec<f64> = ts.iter().map(|&t| table.t_to_sigma(t)).collect();
@@ -69,20 +50,9 @@ fn conversions_are_inverse_and_clamped() {
         let back = table.sigma_to_t(table.t_to_sigma(t));
         assert!((back - t).abs() < 1e-8, "{t} came back as {back}");
     }
-    assert_eq!(
-        table.sigma_to_t(1e-6),
-        0.0,
-        "below the table is its first timestep"
-    );
-    assert_eq!(
-        table.sigma_to_t(1e6),
-        999.0,
-        "above the table is its last timestep"
-    );
-    assert!(
-        (table.t_to_sigma(2000.0) / table.max() - 1.0).abs() < 1e-12,
-        "t is clamped to the table"
-    );
+    assert_eq!(table.sigma_to_t(1e-6), 0.0, "below the table is its first timestep");
+    assert_eq!(table.sigma_to_t(1e6), 999.0, "above the table is its last timestep");
+    assert!((table.t_to_sigma(2000.0) / table.max() - 1.0).abs() < 1e-12, "t is clamped to the table");
 }
 
 #[test]
@@ -100,11 +70,7 @@ fn refuses_unusable_betas() {
         );
     }
     assert_eq!(
-        error(BetaSchedule {
-            start: 0.9,
-            end: 0.99,
-            ..good
-        }),
+        error(BetaSchedule { start: 0.9, end: 0.99, ..good }),
         "the noise level at training timestep 44 is inf, not finite and above the one before"
     );
     assert!(

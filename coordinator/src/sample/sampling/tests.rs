@@ -8,23 +8,15 @@ use crate::sample::{BetaSchedule, NoiseSource};
 /// Elements of the golden canvases, 1x4x8x8.
 const LEN: usize = 256;
 const PREDICTIONS: [(Prediction, &str); 2] = [(Prediction::Epsilon, "epsilon"), (Prediction::V, "v")];
-const MODES: [(StrengthSteps, &str); 2] = [
-    (StrengthSteps::A1111, "a1111"),
-    (StrengthSteps::Diffusers, "diffusers"),
-];
+const MODES: [(StrengthSteps, &str); 2] =
+    [(StrengthSteps::A1111, "a1111"), (StrengthSteps::Diffusers, "diffusers")];
 
 fn table() -> SigmaTable {
     SigmaTable::new(&BetaSchedule::STABLE_DIFFUSION).unwrap()
 }
 
 fn settings(sampler: Sampler, schedule: Schedule, steps: usize) -> Settings {
-    Settings {
-        sampler,
-        schedule,
-        steps,
-        prediction: Prediction::Epsilon,
-        start: Start::Whole,
-    }
+    Settings { sampler, schedule, steps, prediction: Prediction::Epsilon, start: Start::Whole }
 }
 
 /// A canvas in the middle of a run.
@@ -94,10 +86,7 @@ fn one_step_on_random_tensors() {
     let (outputs, tape) = (golden.f32s("step.outputs"), golden.f32s("tape"));
     for &sampler in Sampler::ALL {
         for (prediction, name) in PREDICTIONS {
-            let settings = Settings {
-                prediction,
-                ..settings(sampler, Schedule::Exponential, 4)
-            };
+            let settings = Settings { prediction, ..settings(sampler, Schedule::Exponential, 4) };
             let sampling = Sampling::new(&settings, &table).unwrap();
             let states = golden.f32s(&format!("step.{}.{name}.x", sampler.name()));
             assert_eq!(
@@ -133,30 +122,18 @@ fn whole_trajectories() {
     for &sampler in Sampler::ALL {
         for &schedule in Schedule::ALL {
             for (prediction, name) in PREDICTIONS {
-                let settings = Settings {
-                    prediction,
-                    ..settings(sampler, schedule, 20)
-                };
+                let settings = Settings { prediction, ..settings(sampler, schedule, 20) };
                 let sampling = Sampling::new(&settings, &table).unwrap();
                 let mut source = NoiseSource::new(Rng::Cpu, 7);
                 let mut x = source.draw(LEN);
                 sampling.start_from_noise(&mut x);
-                let tape: Vec<f32> = (0..sampling.noise_draws())
-                    .flat_map(|_| source.draw(LEN))
-                    .collect();
+                let tape: Vec<f32> = (0..sampling.noise_draws()).flat_map(|_| source.draw(LEN)).collect();
                 let after = run(&sampling, x, &tape);
-                let spread = if sampler == Sampler::Ddim {
-                    "own"
-                } else {
-                    schedule.name()
-                };
+                let spread = if sampler == Sampler::Ddim { "own" } else { schedule.name() };
                 let theirs = golden.f32s(&format!("run.{}.{spread}.{name}", sampler.name()));
                 for (kept, step) in [5, 10, 15, 20].into_iter().enumerate() {
                     let off = worst(&after[step - 1], &theirs[kept * LEN..][..LEN]);
-                    assert!(
-                        off <= 1e-4,
-                        "{sampler:?} {spread} {name}, after {step} steps: off by {off:e}"
-                    );
+                    assert!(off <= 1e-4, "{sampler:?} {spread} {name}, after {step} steps: off by {off:e}");
                 }
             }
         }
@@ -170,10 +147,7 @@ fn ancestral_noise_continues_the_generator() {
     let first = worst(&source.draw(LEN), &golden.f32s("base_noise"));
     let tape: Vec<f32> = (0..19).flat_map(|_| source.draw(LEN)).collect();
     let later = worst(&tape, &golden.f32s("tape"));
-    assert!(
-        first <= 1e-6 && later <= 1e-6,
-        "base noise off by {first:e}, later draws by {later:e}"
-    );
+    assert!(first <= 1e-6 && later <= 1e-6, "base noise off by {first:e}, later draws by {later:e}");
 }
 
 #[test]
@@ -183,14 +157,9 @@ fn second_passes() {
     for &sampler in Sampler::ALL {
         for (steps, mode) in MODES {
             let start = Start::Strength { denoise: 0.4, steps };
-            let sampling = Sampling::new(
-                &Settings {
-                    start,
-                    ..settings(sampler, Schedule::Karras, 20)
-                },
-                &table,
-            )
-            .unwrap();
+            let sampling =
+                Sampling::new(&Settings { start, ..settings(sampler, Schedule::Karras, 20) }, &table)
+                    .unwrap();
             assert_eq!(
                 sampling.steps(),
                 if steps == StrengthSteps::A1111 { 20 } else { 8 },
@@ -200,10 +169,7 @@ fn second_passes() {
             let key = format!("hires.{mode}.{}", sampler.name());
             let off = worst(&x, &golden.f32s(&format!("{key}.start")));
             assert!(off <= 1e-5, "{key}: start off by {off:e}");
-            let off = worst(
-                run(&sampling, x, &tape).last().unwrap(),
-                &golden.f32s(&format!("{key}.final")),
-            );
+            let off = worst(run(&sampling, x, &tape).last().unwrap(), &golden.f32s(&format!("{key}.final")));
             assert!(off <= 1e-4, "{key}: end off by {off:e}");
         }
     }
@@ -228,11 +194,7 @@ fn calls_of_each_sampler() {
     }
     let ddim = Sampling::new(&settings(Sampler::Ddim, Schedule::Normal, 3), &table).unwrap();
     let timesteps: Vec<f64> = ddim.calls().iter().map(|call| call.timestep).collect();
-    assert_eq!(
-        timesteps,
-        [667.0, 334.0, 1.0],
-        "ddim tells the network whole timesteps"
-    );
+    assert_eq!(timesteps, [667.0, 334.0, 1.0], "ddim tells the network whole timesteps");
 }
 
 #[test]
@@ -244,16 +206,8 @@ fn one_step_ends_at_the_denoised_latent() {
         let (latent, noise) = (0.5, -0.25);
         let mut canvas = Canvas::new(sampling.start_from_latent(&[latent], &[noise]), &sampling);
         canvas.advance(&sampling, 0, (0, 1), (&[noise], None));
-        let left = if sampler == Sampler::Ddim {
-            single(table.min()) * noise
-        } else {
-            0.0
-        };
-        assert!(
-            (canvas.x[0] - latent - left).abs() < 1e-5,
-            "{sampler:?} from {sigma}: {}",
-            canvas.x[0]
-        );
+        let left = if sampler == Sampler::Ddim { single(table.min()) * noise } else { 0.0 };
+        assert!((canvas.x[0] - latent - left).abs() < 1e-5, "{sampler:?} from {sigma}: {}", canvas.x[0]);
     }
 }
 
@@ -265,19 +219,12 @@ fn refuses_settings_that_run_nothing() {
         start: Start::Strength { denoise, steps },
         ..settings(sampler, Schedule::Karras, 20)
     };
-    assert_eq!(
-        error(settings(Sampler::Euler, Schedule::Karras, 0)),
-        "sampling needs at least 1 step, not 0"
-    );
+    assert_eq!(error(settings(Sampler::Euler, Schedule::Karras, 0)), "sampling needs at least 1 step, not 0");
     assert!(error(weak(Sampler::Euler, 0.01, StrengthSteps::Diffusers)).contains("leaves 0 steps to run"));
     assert!(error(weak(Sampler::Euler, 1.5, StrengthSteps::A1111)).ends_with("at most 1, not 1.5"));
     assert!(error(weak(Sampler::Ddim, 0.01, StrengthSteps::A1111)).contains("a schedule of 2000 steps"));
     let euler = Sampling::new(&weak(Sampler::Euler, 0.01, StrengthSteps::A1111), &table).unwrap();
-    assert_eq!(
-        euler.steps(),
-        20,
-        "schedules between timesteps may be longer than the table"
-    );
+    assert_eq!(euler.steps(), 20, "schedules between timesteps may be longer than the table");
 }
 
 #[test]
@@ -293,10 +240,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
     let predictions = prop::sample::select(vec![Prediction::Epsilon, Prediction::V]);
     let start = prop_oneof![
         Just(Start::Whole),
-        (0.2..=1.0).prop_map(|denoise| Start::Strength {
-            denoise,
-            steps: StrengthSteps::A1111
-        }),
+        (0.2..=1.0).prop_map(|denoise| Start::Strength { denoise, steps: StrengthSteps::A1111 }),
     ];
     (samplers, schedules, 1_usize..6, predictions, start).prop_map(
         |(sampler, schedule, steps, prediction, start)| Settings {

@@ -37,11 +37,7 @@ pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
             });
             // 1 - exp(-h), written so that short steps keep their digits.
             let gain = single((sigma - next) / sigma);
-            let update = Update::DpmPp2M(Step {
-                keep: single(next / sigma),
-                gain,
-                extrapolation,
-            });
+            let update = Update::DpmPp2M(Step { keep: single(next / sigma), gain, extrapolation });
             Evaluation { step, sigma, update }
         })
         .collect()
@@ -51,11 +47,7 @@ pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
 
 impl Step {
     pub(super) fn apply(&self, scaling: &Scaling, lane: Lane<'_>) {
-        let Self {
-            keep,
-            gain,
-            extrapolation,
-        } = *self;
+        let Self { keep, gain, extrapolation } = *self;
         let [last, _] = lane.registers;
         let elements = lane.x.iter_mut().zip(lane.prediction).zip(last);
         match extrapolation {

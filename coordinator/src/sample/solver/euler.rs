@@ -18,10 +18,7 @@ pub(in crate::sample) struct Step {
 pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
     steps(sigmas)
         .map(|(step, sigma, next)| {
-            let update = Update::Euler(Step {
-                sigma: single(sigma),
-                dt: single(next - sigma),
-            });
+            let update = Update::Euler(Step { sigma: single(sigma), dt: single(next - sigma) });
             Evaluation { step, sigma, update }
         })
         .collect()

@@ -25,11 +25,7 @@ pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
         .map(|(step, sigma, next)| {
             let (down, up) = split(sigma, next);
             let up = (next > 0.0).then_some(single(up));
-            let update = Update::EulerA(Step {
-                sigma: single(sigma),
-                dt: single(down - sigma),
-                up,
-            });
+            let update = Update::EulerA(Step { sigma: single(sigma), dt: single(down - sigma), up });
             Evaluation { step, sigma, update }
         })
         .collect()
@@ -58,9 +54,7 @@ impl Step {
         match up.zip(lane.noise) {
             None => elements.for_each(|(x, &output)| *x = moved(*x, output)),
             Some((up, noise)) => {
-                elements
-                    .zip(noise)
-                    .for_each(|((x, &output), &noise)| *x = moved(*x, output) + noise * up);
+                elements.zip(noise).for_each(|((x, &output), &noise)| *x = moved(*x, output) + noise * up);
             }
         }
     }
@@ -75,10 +69,7 @@ mod tests {
         for (sigma, next) in [(14.6, 9.7), (1.0, 0.999), (0.5, 0.03), (0.03, 0.0)] {
             let (down, up) = split(sigma, next);
             let variance = down * down + up * up;
-            assert!(
-                (variance - next * next).abs() < 1e-12,
-                "{sigma} -> {next}: {down}² + {up}²"
-            );
+            assert!((variance - next * next).abs() < 1e-12, "{sigma} -> {next}: {down}² + {up}²");
             // The noise of DDPM's posterior, as k-diffusion writes it.
             let posterior = (next * next * (sigma * sigma - next * next) / (sigma * sigma)).sqrt();
             assert!((up - posterior).abs() < 1e-12, "{sigma} -> {next}: up by {up}");

@@ -33,31 +33,14 @@ pub(super) fn evaluations(sigmas: &[f64]) -> Vec<Evaluation> {
         .flat_map(|(step, sigma, next)| {
             if next == 0.0 {
                 let last = euler::evaluations(&[sigma, next]);
-                return last
-                    .into_iter()
-                    .map(|evaluation| Evaluation { step, ..evaluation })
-                    .collect();
+                return last.into_iter().map(|evaluation| Evaluation { step, ..evaluation }).collect();
             }
             let dt = single(next - sigma);
-            let predict = Update::HeunPredict(Predict {
-                sigma: single(sigma),
-                dt,
-            });
-            let correct = Update::HeunCorrect(Correct {
-                next: single(next),
-                dt,
-            });
+            let predict = Update::HeunPredict(Predict { sigma: single(sigma), dt });
+            let correct = Update::HeunCorrect(Correct { next: single(next), dt });
             vec![
-                Evaluation {
-                    step,
-                    sigma,
-                    update: predict,
-                },
-                Evaluation {
-                    step,
-                    sigma: next,
-                    update: correct,
-                },
+                Evaluation { step, sigma, update: predict },
+                Evaluation { step, sigma: next, update: correct },
             ]
         })
         .collect()

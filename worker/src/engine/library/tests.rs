@@ -54,36 +54,21 @@ fn the_highest_version_is_taken_and_providers_are_not() {
         "libonnxruntime_providers_shared.so",
         "libonnxruntime_providers_cuda.so.9",
     ]);
-    assert_eq!(
-        library_in(folder.path()),
-        Some(folder.path().join("libonnxruntime.so.1.31.1"))
-    );
+    assert_eq!(library_in(folder.path()), Some(folder.path().join("libonnxruntime.so.1.31.1")));
     assert_eq!(library_in(Path::new("/nonexistent")), None);
 }
 
 #[test]
 fn a_named_file_must_exist() {
     let gone = PathBuf::from("/nonexistent/libonnxruntime.so");
-    let places = Places {
-        explicit: Some(gone.clone()),
-        ..Places::default()
-    };
+    let places = Places { explicit: Some(gone.clone()), ..Places::default() };
     assert_eq!(
         places.candidate().unwrap_err().to_string(),
         "--onnxruntime names /nonexistent/libonnxruntime.so, which is no file: run deploy/fetch-onnxruntime.sh, or \
          correct the path"
     );
-    let places = Places {
-        variable: Some(gone),
-        ..Places::default()
-    };
-    assert!(
-        places
-            .candidate()
-            .unwrap_err()
-            .to_string()
-            .starts_with("ORT_DYLIB_PATH names /nonexistent/")
-    );
+    let places = Places { variable: Some(gone), ..Places::default() };
+    assert!(places.candidate().unwrap_err().to_string().starts_with("ORT_DYLIB_PATH names /nonexistent/"));
 }
 
 /// A library with the right name and entry point that claims a version and has no interface.
@@ -120,10 +105,7 @@ const KEY: &str = "TESSERA_TEST_LIBRARY";
 #[test]
 fn child_loads_a_library() {
     if let Some(library) = env::var_os(KEY) {
-        let places = Places {
-            explicit: Some(library.into()),
-            ..Places::default()
-        };
+        let places = Places { explicit: Some(library.into()), ..Places::default() };
         println!("said: {}", Runtime::load(&places).unwrap_err());
         // Not remembered: the next try says the same.
         println!("again: {}", Runtime::load(&places).unwrap_err());
@@ -131,22 +113,10 @@ fn child_loads_a_library() {
 }
 
 fn said_of(library: &Path) -> String {
-    let output = in_child(
-        "engine::library::tests::child_loads_a_library",
-        0,
-        KEY,
-        &library.display().to_string(),
-    );
-    assert!(
-        !output.contains("panicked"),
-        "a panic is shown to the user:\n{output}"
-    );
-    let line = |start| {
-        output
-            .lines()
-            .find_map(|line: &str| line.strip_prefix(start))
-            .unwrap_or_default()
-    };
+    let output =
+        in_child("engine::library::tests::child_loads_a_library", 0, KEY, &library.display().to_string());
+    assert!(!output.contains("panicked"), "a panic is shown to the user:\n{output}");
+    let line = |start| output.lines().find_map(|line: &str| line.strip_prefix(start)).unwrap_or_default();
     assert_eq!(line("said: "), line("again: "), "{output}");
     line("said: ").to_owned()
 }
@@ -164,10 +134,7 @@ fn libraries_that_do_not_fit_are_described() {
     );
     let hollow = pretender(folder.path(), "1.99.0");
     let said = said_of(&hollow);
-    assert!(
-        said.contains("it has no interface that this program knows"),
-        "{said}"
-    );
+    assert!(said.contains("it has no interface that this program knows"), "{said}");
     let said = said_of(&folder.path().join("empty"));
     assert!(
         said.starts_with("cannot load ONNX Runtime from ") && said.contains("fetch-onnxruntime.sh"),
@@ -188,18 +155,10 @@ fn child_finds_no_library() {
 
 #[test]
 fn absence_says_how_to_get_it() {
-    let output = in_child(
-        "engine::library::tests::child_finds_no_library",
-        0,
-        "TESSERA_TEST_NOWHERE",
-        "1",
-    );
+    let output = in_child("engine::library::tests::child_finds_no_library", 0, "TESSERA_TEST_NOWHERE", "1");
     let said = "said: ONNX Runtime is not installed: run deploy/fetch-onnxruntime.sh, or name the library with \
                 --onnxruntime FILE (looked for: ORT_DYLIB_PATH, the system's libraries)";
-    assert!(
-        output.contains(said) || output.contains("the system has one"),
-        "{output}"
-    );
+    assert!(output.contains(said) || output.contains("the system has one"), "{output}");
 }
 
 #[test]

@@ -25,20 +25,13 @@ pub(super) fn convert<'v>(
     };
     if let Some(extra) = inputs.iter().find(|input| facts.input(input.name).is_none()) {
         let known: Vec<String> = facts.inputs.iter().map(Slot::to_string).collect();
-        return Err(error(
-            extra.name,
-            format!("the graph has no such input, it takes {}", known.join("; ")),
-        ));
+        return Err(error(extra.name, format!("the graph has no such input, it takes {}", known.join("; "))));
     }
     let mut converted = Vec::with_capacity(inputs.len());
     for slot in &facts.inputs {
         let given = inputs.iter().find(|input| input.name == slot.name);
-        let given = given.ok_or_else(|| {
-            error(
-                &slot.name,
-                "the graph needs it, this task does not give it".to_owned(),
-            )
-        })?;
+        let given = given
+            .ok_or_else(|| error(&slot.name, "the graph needs it, this task does not give it".to_owned()))?;
         let value = one(slot, &given.value).map_err(|reason| error(&slot.name, reason))?;
         converted.push((slot.name.as_str(), value));
     }
@@ -81,8 +74,7 @@ fn one<'v>(slot: &Slot, value: &Value<'v>) -> Result<SessionInputValue<'v>, Stri
 fn check_shape(slot: &Slot, shape: &[usize]) -> Result<(), String> {
     let fits = slot.rank().is_none_or(|rank| rank == shape.len());
     let length_fits = |(axis, &length): (usize, &usize)| {
-        slot.fixed(axis)
-            .is_none_or(|fixed| u64::try_from(length).is_ok_and(|length| length == fixed))
+        slot.fixed(axis).is_none_or(|fixed| u64::try_from(length).is_ok_and(|length| length == fixed))
     };
     if fits && shape.iter().enumerate().all(length_fits) {
         Ok(())
@@ -93,15 +85,13 @@ fn check_shape(slot: &Slot, shape: &[usize]) -> Result<(), String> {
 
 fn reals<'v>(slot: &Slot, shape: Vec<usize>, values: &'v [f32]) -> Result<SessionInputValue<'v>, String> {
     match slot.element {
-        Element::F32 => TensorRef::from_array_view((shape, values))
-            .map(SessionInputValue::from)
-            .map_err(text),
+        Element::F32 => {
+            TensorRef::from_array_view((shape, values)).map(SessionInputValue::from).map_err(text)
+        }
         Element::F16 => {
             let mut half = vec![f16::ZERO; values.len()];
             half.convert_from_f32_slice(values);
-            OrtTensor::from_array((shape, half))
-                .map(SessionInputValue::from)
-                .map_err(text)
+            OrtTensor::from_array((shape, half)).map(SessionInputValue::from).map_err(text)
         }
         _ => Err(format!("the graph takes {slot}, got real numbers")),
     }
@@ -109,15 +99,11 @@ fn reals<'v>(slot: &Slot, shape: Vec<usize>, values: &'v [f32]) -> Result<Sessio
 
 fn wholes<'v>(slot: &Slot, shape: Vec<usize>, ids: &'v [i64]) -> Result<SessionInputValue<'v>, String> {
     match slot.element {
-        Element::I64 => TensorRef::from_array_view((shape, ids))
-            .map(SessionInputValue::from)
-            .map_err(text),
+        Element::I64 => TensorRef::from_array_view((shape, ids)).map(SessionInputValue::from).map_err(text),
         Element::I32 => {
             let narrow: Result<Vec<i32>, _> = ids.iter().map(|&id| i32::try_from(id)).collect();
             let narrow = narrow.map_err(|_| "a number is beyond 32 bits".to_owned())?;
-            OrtTensor::from_array((shape, narrow))
-                .map(SessionInputValue::from)
-                .map_err(text)
+            OrtTensor::from_array((shape, narrow)).map(SessionInputValue::from).map_err(text)
         }
         _ => Err(format!("the graph takes {slot}, got whole numbers")),
     }

@@ -20,24 +20,13 @@ pub(super) struct Provider {
 /// [`Error::Provider`] names what is missing and what is there.
 pub(super) fn of(runtime: &Runtime, device: DeviceSpec) -> Result<Provider, Error> {
     if matches!(device, DeviceSpec::Simulated { .. }) {
-        return Err(Error::Device {
-            device,
-            reason: "it is simulated and runs no graphs".to_owned(),
-        });
+        return Err(Error::Device { device, reason: "it is simulated and runs no graphs".to_owned() });
     }
     if let Some((provider, _)) = needed(device).into_iter().find(|(_, present)| !present) {
         let library = runtime.path().display().to_string();
-        return Err(Error::Provider {
-            device,
-            provider,
-            library,
-            offered: offered().join(", "),
-        });
+        return Err(Error::Provider { device, provider, library, offered: offered().join(", ") });
     }
-    let chain = chain(device)
-        .into_iter()
-        .map(ExecutionProviderDispatch::error_on_failure)
-        .collect();
+    let chain = chain(device).into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
     let has_attention = match device {
         DeviceSpec::Cpu { .. } | DeviceSpec::Cuda { .. } | DeviceSpec::DirectMl { .. } => true,
         DeviceSpec::Rocm { .. } => has::<ep::ROCm>(),
@@ -70,10 +59,7 @@ fn chain(device: DeviceSpec) -> Vec<ExecutionProviderDispatch> {
         DeviceSpec::Cpu { .. } | DeviceSpec::Simulated { .. } => Vec::new(),
         DeviceSpec::Cuda { card } => vec![cuda(card)],
         DeviceSpec::TensorRt { card } => {
-            vec![
-                ep::TensorRT::default().with_device_id(number(card)).build(),
-                cuda(card),
-            ]
+            vec![ep::TensorRT::default().with_device_id(number(card)).build(), cuda(card)]
         }
         DeviceSpec::Rocm { card } if has::<ep::ROCm>() => {
             vec![ep::ROCm::default().with_device_id(number(card)).build()]
@@ -123,10 +109,7 @@ fn offered() -> Vec<&'static str> {
         named::<ep::OpenVINO>(),
         named::<ep::CPU>(),
     ];
-    all.into_iter()
-        .filter(|(_, present)| *present)
-        .map(|(name, _)| name)
-        .collect()
+    all.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
 }
 
 fn number(card: u32) -> i32 {

@@ -78,10 +78,8 @@ impl Session {
             let bytes = model.encode();
             drop(model);
             if has_weights_beside {
-                let folder = std::path::absolute(folder).map_err(|source| Error::Read {
-                    path: path.to_owned(),
-                    source,
-                })?;
+                let folder = std::path::absolute(folder)
+                    .map_err(|source| Error::Read { path: path.to_owned(), source })?;
                 builder = builder
                     .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
                     .map_err(|error| refused(error.into()))?;
@@ -89,12 +87,7 @@ impl Session {
             builder.commit_from_memory(&bytes).map_err(refused)?
         };
         tracing::debug!(%network, fused = fused.fused, left = fused.left, path = %path.display(), "network loaded");
-        Ok(Self {
-            network: network.clone(),
-            session,
-            facts,
-            fused,
-        })
+        Ok(Self { network: network.clone(), session, facts, fused })
     }
 
     /// Inputs and outputs.
@@ -118,23 +111,14 @@ impl Session {
             });
         }
         let converted = input::convert(network, &self.facts, inputs)?;
-        let selector = outputs
-            .iter()
-            .fold(OutputSelector::no_default(), |selector, &name| {
-                selector.with(name)
-            });
+        let selector =
+            outputs.iter().fold(OutputSelector::no_default(), |selector, &name| selector.with(name));
         let options = RunOptions::new().map_err(failed)?.with_outputs(selector);
-        let results = self
-            .session
-            .run_with_options(converted, &options)
-            .map_err(failed)?;
+        let results = self.session.run_with_options(converted, &options).map_err(failed)?;
         let take = |name: &&str| {
             let reason = || format!("output {name:?} did not come back");
             let value = results.get(name).ok_or_else(reason);
-            value.and_then(values).map_err(|reason| Error::Failed {
-                network: network.clone(),
-                reason,
-            })
+            value.and_then(values).map_err(|reason| Error::Failed { network: network.clone(), reason })
         };
         outputs.iter().map(take).collect()
     }
@@ -142,14 +126,8 @@ impl Session {
 
 /// A graph file, its size checked before it is read.
 fn read(path: &Path) -> Result<Model, Error> {
-    let unreadable = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let damaged = |source| Error::Graph {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    let damaged = |source| Error::Graph { path: path.to_owned(), source };
     let length = fs::metadata(path).map_err(unreadable)?.len();
     limits::check_length(length).map_err(damaged)?;
     let file = fs::read(path).map_err(unreadable)?;
@@ -166,10 +144,7 @@ fn check_weights(model: &Model, folder: &Path) -> Result<(), Error> {
 }
 
 fn configure(runtime: &Runtime, device: DeviceSpec, provider: &Provider) -> Result<SessionBuilder, Error> {
-    let unusable = |error: ort::Error| Error::Device {
-        device,
-        reason: one_line(error.message()),
-    };
+    let unusable = |error: ort::Error| Error::Device { device, reason: one_line(error.message()) };
     let build = || -> Result<SessionBuilder, ort::Error> {
         let builder = OrtSession::builder(runtime.environment())?
             // Nothing but what is registered below: ONNX Runtime may choose devices by itself.
@@ -187,9 +162,7 @@ fn configure(runtime: &Runtime, device: DeviceSpec, provider: &Provider) -> Resu
 
 fn threads(device: DeviceSpec) -> usize {
     match device {
-        DeviceSpec::Cpu {
-            threads: Some(threads),
-        } => threads.get(),
+        DeviceSpec::Cpu { threads: Some(threads) } => threads.get(),
         DeviceSpec::Cpu { threads: None } => thread::available_parallelism().map_or(1, |cores| cores.get()),
         // Only shapes are computed on the processor then.
         _ => 1,
@@ -204,10 +177,7 @@ fn refusal(device: DeviceSpec, path: &Path, error: &ort::Error) -> Error {
     if of_device {
         Error::Device { device, reason }
     } else {
-        Error::Refused {
-            path: path.to_owned(),
-            reason,
-        }
+        Error::Refused { path: path.to_owned(), reason }
     }
 }
 
@@ -227,10 +197,7 @@ fn values(value: &DynValue) -> Result<Tensor, String> {
             (shape, data)
         }
         _ => {
-            return Err(format!(
-                "a result is no tensor of f32 or f16 but {}",
-                value.dtype()
-            ));
+            return Err(format!("a result is no tensor of f32 or f16 but {}", value.dtype()));
         }
     };
     let shape: Result<Vec<usize>, _> = shape.iter().map(|&length| usize::try_from(length)).collect();

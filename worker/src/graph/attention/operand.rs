@@ -35,12 +35,7 @@ struct Trail {
 /// Walks back from an operand of a MatMul over views, casts and factors; `None` when anything else is in the way.
 pub(super) fn trace<'g>(view: &View<'g>, operand: &'g str) -> Option<Operand<'g>> {
     let rank = view.inference().dims(operand)?.len();
-    let mut trail = Trail {
-        axes: (0..rank).collect(),
-        merged: rank == 3,
-        scale: 1.0,
-        cast: None,
-    };
+    let mut trail = Trail { axes: (0..rank).collect(), merged: rank == 3, scale: 1.0, cast: None };
     let mut value = operand;
     for _ in 0..MAX_STEPS {
         let node = view.maker(value)?;
@@ -111,10 +106,7 @@ fn unmerge(view: &View<'_>, node: &NodeProto, trail: &mut Trail) -> Option<()> {
     if trail.axes.first() != Some(&0) || !tokens_kept || !kept(depth, from_depth) {
         return None;
     }
-    trail.axes = [0, 1]
-        .into_iter()
-        .chain(trail.axes.iter().skip(1).map(|axis| axis + 1))
-        .collect();
+    trail.axes = [0, 1].into_iter().chain(trail.axes.iter().skip(1).map(|axis| axis + 1)).collect();
     trail.merged = false;
     Some(())
 }
@@ -142,12 +134,5 @@ fn split<'g>(view: &View<'g>, node: &'g NodeProto, trail: Trail) -> Option<Opera
     // Batch and N * d kept means that the token axis is kept as well.
     (heads.checked_mul(head_dim) == Some(width)).then_some(())?;
     let axes = trail.axes.try_into().ok()?;
-    Some(Operand {
-        root,
-        heads,
-        head_dim,
-        axes,
-        scale: trail.scale,
-        cast: trail.cast,
-    })
+    Some(Operand { root, heads, head_dim, axes, scale: trail.scale, cast: trail.cast })
 }

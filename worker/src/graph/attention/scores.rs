@@ -41,11 +41,7 @@ pub(super) fn find<'g>(view: &View<'g>, softmax: &'g NodeProto, axis_is_last: bo
         return None;
     };
     let result = result(view, softmax)?;
-    let (q, k, v) = (
-        operand::trace(view, q)?,
-        operand::trace(view, k)?,
-        operand::trace(view, result.v)?,
-    );
+    let (q, k, v) = (operand::trace(view, q)?, operand::trace(view, k)?, operand::trace(view, result.v)?);
     if !fit(&q, &k, &v) || !merges(view, &result, &v) {
         return None;
     }
@@ -106,10 +102,7 @@ fn is_nought(view: &View<'_>, value: &str) -> bool {
         return false;
     };
     match node.op_type() {
-        "Mul" => node
-            .input
-            .iter()
-            .any(|input| view.inference().scalar(input) == Some(0.0)),
+        "Mul" => node.input.iter().any(|input| view.inference().scalar(input) == Some(0.0)),
         "ConstantOfShape" => {
             let fill = node.attribute("value").and_then(|attribute| attribute.t.as_ref());
             fill.is_none_or(|tensor| super::super::constant::values(tensor) == Some(vec![0.0]))
@@ -139,14 +132,7 @@ fn result<'g>(view: &View<'g>, softmax: &'g NodeProto) -> Option<Result<'g>> {
             }
             ("Reshape", Some(v), true) => {
                 let target = node.input.get(1)?;
-                return Some(Result {
-                    v,
-                    last: index,
-                    target,
-                    split,
-                    before,
-                    after,
-                });
+                return Some(Result { v, last: index, target, split, before, after });
             }
             _ => return None,
         }

@@ -114,9 +114,6 @@ impl TensorProto {
     /// The entry `key` of a reference to a file beside the model: `location`, `offset`, `length`, `checksum`.
     #[must_use]
     pub fn external(&self, key: &str) -> Option<&str> {
-        self.external_data
-            .iter()
-            .find(|entry| entry.key() == key)
-            .map(|entry| entry.value())
+        self.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
     }
 }

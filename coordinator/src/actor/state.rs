@@ -1,5 +1,8 @@
 //! What the actor owns, and what it does with each command.
 
+mod dispatch;
+mod progress;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
@@ -8,21 +11,19 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, Assignment, FailureKind, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus,
-    LeaseId, Outcome, ToWorker, Work, WorkerId, WorkerStatus, job::Size,
+    Artifact, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId, WorkerStatus, job::Size,
 };
 use tokio::sync::mpsc;
 
 use super::{
     Command, Error,
-    entry::{Entry, Phase, cluster, request, serves},
+    entry::{Entry, Phase, request, serves},
 };
 use crate::{
     Options,
-    fleet::{Fleet, Lease, Loss, Need, Order, Priority, TaskName, Verdict},
+    fleet::Fleet,
     picture::Picture,
-    render::{Action, Event, Job, Output, Plan, Request},
-    report::TaskTimes,
+    render::{Job, Plan},
     store::Artifacts,
 };
 
@@ -195,88 +196,6 @@ impl State {
         self.perform(id, actions, now);
     }
 
-    fn said(&mut self, worker: WorkerId, message: FromWorker, now: Instant) {
-        self.fleet.heard(worker, now);
-        match message {
-            FromWorker::Hello(_) | FromWorker::Heartbeat => {}
-            FromWorker::Goodbye => self.fleet.drain(worker),
-            FromWorker::Outcome(outcome) => self.outcome(worker, outcome, now),
-        }
-    }
-
-    fn outcome(&mut self, worker: WorkerId, outcome: Outcome, now: Instant) {
-        let Outcome { lease, busy, result } = outcome;
-        let lease = match self.fleet.settle(worker, lease) {
-            Verdict::Current(lease) => lease,
-            Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
-        };
-        let TaskName { job: id, number } = lease.need.task;
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Some(job) = entry.job() else { return };
-        match result {
-            Ok(tensors) => {
-                let stage = job.progress().stage;
-                let bytes = tensors.iter().map(|tensor| tensor.byte_len() as u64).sum();
-                entry.ledger.task_done(TaskTimes {
-                    stage,
-                    worker,
-                    sent: lease.since,
-                    received: now,
-                    busy,
-                    bytes,
-                });
-                self.apply(id, Event::Done { task: number, tensors }, now);
-            }
-            Err(failure) => {
-                let what = job.describe(number);
-                let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
-                tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
-                let retried =
-                    failure.kind != FailureKind::Unsupported && self.fleet.retry(Lease::clone(&lease));
-                if retried {
-                    entry.ledger.retried();
-                    return;
-                }
-                let message = format!("{what} failed on {who}: {failure}");
-                let failure = match failure.kind {
-                    FailureKind::Unsupported => request(message),
-                    _ => cluster(message),
-                };
-                self.fail(id, failure, now);
-            }
-        }
-    }
-
-    fn dismiss(&mut self, worker: WorkerId, why: &str, now: Instant) {
-        let name = self.fleet.worker(worker).map(|worker| worker.name().to_owned());
-        let Some(name) = name else { return };
-        self.streams.remove(&worker);
-        let losses = self.fleet.dismiss(worker);
-        tracing::info!(%worker, name, why, tasks = losses.len(), "worker lost");
-        for loss in losses {
-            match loss {
-                Loss::Requeued(task) => {
-                    if let Some(entry) = self.jobs.get_mut(&task.job) {
-                        entry.ledger.lost();
-                    }
-                }
-                Loss::GivenUp(task) => {
-                    let what = self
-                        .jobs
-                        .get_mut(&task.job)
-                        .and_then(Entry::job)
-                        .map(|job| job.describe(task.number));
-                    let what = what.unwrap_or_default();
-                    let losses = crate::fleet::MAX_LOSSES + 1;
-                    let message = format!("{what} lost {losses} workers, the last one {name}, which {why}");
-                    self.fail(task.job, cluster(message), now);
-                }
-            }
-        }
-    }
-
     fn tick(&mut self, now: Instant) {
         let Options { silence, task_timeout, worker_wait, .. } = self.options;
         for worker in self.fleet.overdue(now, silence, task_timeout) {
@@ -297,98 +216,6 @@ impl State {
         ids.into_iter().for_each(|id| self.refresh(id, now));
     }
 
-    fn apply(&mut self, id: JobId, event: Event, now: Instant) {
-        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else {
-            return;
-        };
-        match job.apply(event) {
-            Ok(actions) => self.perform(id, actions, now),
-            Err(error) => {
-                let message = format!("{}: {error}", job.progress().stage.name());
-                self.fail(id, cluster(message), now);
-            }
-        }
-    }
-
-    fn perform(&mut self, id: JobId, actions: Vec<Action>, now: Instant) {
-        for action in actions {
-            match action {
-                Action::Enqueue(requests) => self.enqueue(id, requests),
-                Action::Compute(computation) => {
-                    let commands = self.commands.clone();
-                    self.runtime.spawn_blocking(move || {
-                        let event = computation.run();
-                        // An actor that is gone needs no result.
-                        if let Some(commands) = commands.upgrade() {
-                            let _ = commands.blocking_send(Command::Computed { job: id, event });
-                        }
-                    });
-                }
-                Action::Finish(output) => self.store(id, output, now),
-            }
-        }
-        self.refresh(id, now);
-    }
-
-    fn enqueue(&mut self, id: JobId, requests: Vec<Request>) {
-        let Some(entry) = self.jobs.get(&id) else { return };
-        let (Some(model), order) = (entry.model(), entry.order) else {
-            return;
-        };
-        for Request { task, call, rank, tensors } in requests {
-            self.fleet.enqueue(Need {
-                task: TaskName { job: id, number: task },
-                model,
-                priority: Priority { job: order, call, rank },
-                tensors,
-                failures: 0,
-                losses: 0,
-                avoid: None,
-            });
-        }
-    }
-
-    /// Writes the files of a finished job, off this thread.
-    fn store(&mut self, id: JobId, output: Output, now: Instant) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Some(summary) = entry.summary() else { return };
-        let report = serde_json::to_vec_pretty(&entry.ledger.report(summary, now));
-        self.release_tensors(id);
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        entry.phase = Phase::Storing { has_dump: output.dump.is_some() };
-        let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
-        self.runtime.spawn_blocking(move || {
-            let write = || -> std::io::Result<()> {
-                artifacts.put(id, Artifact::Picture, &output.png)?;
-                artifacts.put(id, Artifact::Report, &report?)?;
-                output.dump.map_or(Ok(()), |dump| artifacts.put(id, Artifact::Dump, &dump))
-            };
-            let result = write().map_err(|error| format!("the finished files cannot be written: {error}"));
-            if let Some(commands) = commands.upgrade() {
-                let _ = commands.blocking_send(Command::Stored { job: id, result });
-            }
-        });
-    }
-
-    fn stored(&mut self, id: JobId, result: Result<(), String>, now: Instant) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        match result {
-            // A job that was cancelled meanwhile stays cancelled.
-            _ if entry.is_ended() => self.artifacts.remove(id),
-            Ok(()) => {
-                tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
-                entry.end(JobState::Done, None, now);
-            }
-            Err(message) => self.fail(id, cluster(message), now),
-        }
-    }
-
     fn fail(&mut self, id: JobId, failure: JobFailure, now: Instant) {
         tracing::warn!(job = %id, %failure, "job failed");
         self.end(id, JobState::Failed, Some(failure), now);
@@ -401,90 +228,6 @@ impl State {
         self.release_tensors(id);
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.end(state, failure, now);
-        }
-    }
-
-    /// No worker needs the conditioning of this job any more.
-    fn release_tensors(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else {
-            return;
-        };
-        let digests: Vec<_> = job.tensors().collect();
-        // Equal prompts have equal tensors: another job may still need one.
-        let others =
-            self.jobs.iter_mut().filter(|(other, _)| **other != id).filter_map(|(_, entry)| entry.job());
-        let needed: Vec<_> = others.flat_map(|job| job.tensors().collect::<Vec<_>>()).collect();
-        for digest in digests.into_iter().filter(|digest| !needed.contains(digest)) {
-            for worker in self.fleet.forget(digest) {
-                self.tell(worker, ToWorker::Forget { digest });
-            }
-        }
-    }
-
-    /// Gives waiting tasks to free workers.
-    fn hand_out(&mut self, now: Instant) {
-        for order in self.fleet.assign(now) {
-            let Order { worker, lease, task, .. } = order;
-            let Some(work) = self.work(&order, now) else {
-                continue;
-            };
-            tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
-            self.tell(worker, ToWorker::Assign(Assignment { lease, work }));
-        }
-    }
-
-    /// Makes an order's work, after sending the tensors that it names.
-    fn work(&mut self, order: &Order, now: Instant) -> Option<Work> {
-        let Order { worker, lease, task, send } = order;
-        let job = self.jobs.get_mut(&task.job)?.job()?;
-        let tensors: Vec<_> =
-            send.iter().filter_map(|&digest| Some((digest, Arc::clone(job.tensor(digest)?)))).collect();
-        let (stage, work) = (job.progress().stage, job.work(task.number));
-        let work = match work {
-            Ok(Some(work)) => work,
-            // Cannot happen while leases and jobs agree; a lease for nothing must not block the worker.
-            Ok(None) => return self.void(*worker, *lease),
-            Err(error) => {
-                self.fail(task.job, cluster(error.to_string()), now);
-                return None;
-            }
-        };
-        let bytes = byte_len(&work) + tensors.iter().map(|(_, tensor)| tensor.byte_len() as u64).sum::<u64>();
-        self.account(task.job, (stage, *worker, bytes), now);
-        for (digest, tensor) in tensors {
-            self.tell(*worker, ToWorker::Keep { digest, tensor: (*tensor).clone() });
-        }
-        Some(work)
-    }
-
-    fn account(
-        &mut self,
-        id: JobId,
-        (stage, worker, bytes): (tessera_proto::Stage, WorkerId, u64),
-        now: Instant,
-    ) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let model = entry.model();
-        // Every worker that could help counts, also one that gets nothing to do.
-        for (id, worker) in self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model) {
-            entry.ledger.introduce(id, worker.name(), worker.device());
-        }
-        entry.ledger.task_sent(stage, worker, bytes, now);
-    }
-
-    fn void(&mut self, worker: WorkerId, lease: LeaseId) -> Option<Work> {
-        let _ = self.fleet.settle(worker, lease);
-        None
-    }
-
-    /// Sends to a worker. One whose stream is closed or stuck is noticed by its silence.
-    fn tell(&mut self, worker: WorkerId, message: ToWorker) {
-        if let Some(stream) = self.streams.get(&worker)
-            && let Err(error) = stream.try_send(message)
-        {
-            tracing::debug!(%worker, %error, "cannot send to a worker");
         }
     }
 
@@ -527,18 +270,6 @@ impl State {
 
 fn size(picture: &Picture) -> Size {
     Size { width: picture.width(), height: picture.height() }
-}
-
-/// Bytes of a work's tensors and texts.
-fn byte_len(work: &Work) -> u64 {
-    let bytes = match work {
-        Work::Embed { texts } => texts.len() * 64,
-        Work::Denoise { tiles: tensor, .. }
-        | Work::Encode { image: tensor }
-        | Work::Decode { latent: tensor }
-        | Work::Upscale { image: tensor, .. } => tensor.byte_len(),
-    };
-    bytes as u64
 }
 
 fn millis(duration: Duration) -> u64 {

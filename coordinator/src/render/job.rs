@@ -13,7 +13,9 @@
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
-use std::{collections::HashMap, sync::Arc};
+mod tasks;
+
+use std::sync::Arc;
 
 use tessera_proto::{Digest, Segment, Stage, Tensor, Work};
 
@@ -23,12 +25,15 @@ use super::{
     decode::{Decode, Decoded},
     encode::Encode,
     error::Error,
-    event::{Action, Computation, Computed, Event, Request},
+    event::{Action, Computation, Computed, Event},
     metadata,
     pass::{GroupIndex, Pass},
     plan::{Enlarge, PassSetup, Plan},
 };
 use crate::{canvas::TileIndex, fleet::TaskNumber, picture::Picture};
+
+pub use tasks::Progress;
+use tasks::{Item, Tasks};
 
 /// A job under way.
 #[derive(Debug)]
@@ -38,25 +43,9 @@ pub struct Job {
     source: Option<Picture>,
     embeddings: Embeddings,
     state: State,
-    tasks: HashMap<TaskNumber, Item>,
-    next_task: u64,
+    tasks: Tasks,
     dump: Option<Dump>,
     progress: Progress,
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// What is being worked on.
-    pub stage: Stage,
-    /// Tasks done in this stage.
-    pub stage_done: u64,
-    /// Tasks of this stage.
-    pub stage_total: u64,
-    /// Tasks done in the job.
-    pub done: u64,
-    /// Tasks of the job.
-    pub total: u64,
 }
 
 /// What the job waits for.
@@ -85,15 +74,6 @@ enum Then {
     Hires,
 }
 
-/// What a task is.
-#[derive(Debug, Clone, Copy)]
-enum Item {
-    Embed,
-    Group(GroupIndex),
-    Decode(TileIndex),
-    Encode(TileIndex),
-}
-
 // === impl Job ===
 
 impl Job {
@@ -102,18 +82,16 @@ impl Job {
     pub fn new(plan: Plan, source: Option<Picture>) -> (Self, Vec<Action>) {
         let total = plan.summary().tasks as u64;
         let dump = plan.spec().dump.then(Dump::default);
-        let progress = Progress { stage: Stage::Embed, stage_done: 0, stage_total: 1, done: 0, total };
         let mut job = Self {
             plan: Arc::new(plan),
             source,
             embeddings: Embeddings::default(),
             state: State::Embedding,
-            tasks: HashMap::new(),
-            next_task: 0,
+            tasks: Tasks::default(),
             dump,
-            progress,
+            progress: Progress::new(total),
         };
-        let request = job.request(Item::Embed, 0, 0, Vec::new());
+        let request = job.tasks.open(Item::Embed, (0, 0), Vec::new());
         (job, vec![Action::Enqueue(vec![request])])
     }
 
@@ -134,7 +112,7 @@ impl Job {
     /// # Errors
     /// None in a consistent job.
     pub fn work(&self, task: TaskNumber) -> Result<Option<Work>, Error> {
-        let Some(&item) = self.tasks.get(&task) else {
+        let Some(item) = self.tasks.get(task) else {
             return Ok(None);
         };
         Ok(Some(match (item, &self.state) {
@@ -170,8 +148,8 @@ impl Job {
     #[must_use]
     pub fn describe(&self, task: TaskNumber) -> String {
         let stage = self.progress.stage.name();
-        match (self.tasks.get(&task), &self.state) {
-            (Some(&Item::Group(group)), State::Denoising(_, pass)) => {
+        match (self.tasks.get(task), &self.state) {
+            (Some(Item::Group(group)), State::Denoising(_, pass)) => {
                 format!("{stage} tile {}, model call {}", pass.first_tile(group).0, pass.call(group).0)
             }
             (Some(Item::Decode(tile)), _) => format!("{stage} tile {} (vae decoder)", tile.0),
@@ -187,11 +165,10 @@ impl Job {
     pub fn apply(&mut self, event: Event) -> Result<Vec<Action>, Error> {
         match event {
             Event::Done { task, tensors } => {
-                let Some(item) = self.tasks.remove(&task) else {
+                let Some(item) = self.tasks.close(task) else {
                     return Ok(Vec::new());
                 };
-                self.progress.done += 1;
-                self.progress.stage_done += 1;
+                self.progress.count();
                 self.done(item, tensors)
             }
             Event::Computed(computed) => self.computed(computed?),
@@ -232,7 +209,7 @@ impl Job {
                     kept.into_iter().for_each(|(name, tensor)| dump.keep(name, tensor));
                 }
                 let stage = if then == Then::Base { Stage::Base } else { Stage::Hires };
-                self.enter(stage, pass.plan().tasks());
+                self.progress.enter(stage, pass.plan().tasks());
                 self.state = State::Denoising(then, pass);
                 Ok(self.enqueue_groups(ready))
             }
@@ -244,7 +221,7 @@ impl Job {
                     _ => return Ok(Vec::new()),
                 };
                 let (tiles, channels) = (plan.tasks(), self.plan.facts().latent_channels as usize);
-                self.enter(Stage::Upscale, tiles);
+                self.progress.enter(Stage::Upscale, tiles);
                 self.state = State::Encoding(Box::new(Encode::new(plan, picture, channels)));
                 Ok(self.enqueue_tiles(tiles, Item::Encode))
             }
@@ -263,7 +240,7 @@ impl Job {
         }
         let plan = Arc::clone(&self.plan);
         if let Some(base) = &plan.base {
-            self.enter(Stage::Base, base.plan.tasks());
+            self.progress.enter(Stage::Base, base.plan.tasks());
             let (pass, noise) = (base.plan.clone(), self.noise(Then::Base));
             return self.compute(Then::Base, move || compute::start(pass, Origin::Noise, noise));
         }
@@ -274,7 +251,7 @@ impl Job {
             Some(Enlarge::Picture { cover, .. }) => *cover,
             _ => size,
         };
-        self.enter(Stage::Upscale, 0);
+        self.progress.enter(Stage::Upscale, 0);
         self.compute(Then::Base, move || compute::enlarge(&source, size))
     }
 
@@ -291,14 +268,14 @@ impl Job {
         let plan = Arc::clone(&self.plan);
         match (then, &plan.enlarge) {
             (Then::Base, Some(Enlarge::Picture { decode: Some(decode), .. })) => {
-                self.enter(Stage::Upscale, decode.tasks());
+                self.progress.enter(Stage::Upscale, decode.tasks());
                 let run = Decode::new(decode.clone(), &latent, plan.facts().scaling_factor, false)?;
                 self.state = State::Decoding(Then::Base, Box::new(run));
                 Ok(self.enqueue_tiles(decode.tasks(), Item::Decode))
             }
             (Then::Base, Some(_)) => Ok(self.encoded(latent)),
             _ => {
-                self.enter(Stage::Decode, plan.decode.tasks());
+                self.progress.enter(Stage::Decode, plan.decode.tasks());
                 let keep = self.dump.is_some();
                 let run = Decode::new(plan.decode.clone(), &latent, plan.facts().scaling_factor, keep)?;
                 self.state = State::Decoding(Then::Hires, Box::new(run));
@@ -321,7 +298,7 @@ impl Job {
             let shape = [1, 3, picture.height() as usize, picture.width() as usize];
             dump.keep("image", Tensor::new(shape, image)?);
         }
-        self.enter(Stage::Save, 0);
+        self.progress.enter(Stage::Save, 0);
         Ok(self.compute(Then::Hires, move || compute::write(&picture, &metadata::of(&plan), dump)))
     }
 
@@ -332,7 +309,7 @@ impl Job {
             return Vec::new();
         };
         let (pass, noise) = (hires.plan.clone(), self.noise(Then::Hires));
-        self.enter(Stage::Hires, pass.tasks());
+        self.progress.enter(Stage::Hires, pass.tasks());
         let plan = Arc::clone(&self.plan);
         self.compute(Then::Hires, move || {
             let latent = match &plan.enlarge {
@@ -358,15 +335,6 @@ impl Job {
         vec![Action::Compute(Computation::new(run))]
     }
 
-    fn enter(&mut self, stage: Stage, tasks: usize) {
-        // Reading and encoding are two halves of one stage.
-        if self.progress.stage == stage {
-            self.progress.stage_total = self.progress.stage_done + tasks as u64;
-        } else {
-            self.progress = Progress { stage, stage_done: 0, stage_total: tasks as u64, ..self.progress };
-        }
-    }
-
     fn enqueue_groups(&mut self, ready: Vec<GroupIndex>) -> Vec<Action> {
         let State::Denoising(then, pass) = &self.state else {
             return Vec::new();
@@ -384,7 +352,7 @@ impl Job {
         let mut requests = Vec::with_capacity(items.len());
         for (group, call, neighbours, tensors) in items {
             let position = (stage << 32) | call as u64;
-            requests.push(self.request(Item::Group(group), position, neighbours, tensors));
+            requests.push(self.tasks.open(Item::Group(group), (position, neighbours), tensors));
         }
         vec![Action::Enqueue(requests)]
     }
@@ -393,15 +361,8 @@ impl Job {
         let indices = (0..).map(TileIndex).take(tiles);
         let stage = self.progress.stage as u64;
         vec![Action::Enqueue(
-            indices.map(|tile| self.request(item(tile), stage << 32, 0, Vec::new())).collect(),
+            indices.map(|tile| self.tasks.open(item(tile), (stage << 32, 0), Vec::new())).collect(),
         )]
-    }
-
-    fn request(&mut self, item: Item, call: u64, waiting: u32, tensors: Vec<Digest>) -> Request {
-        let task = TaskNumber(self.next_task);
-        self.next_task += 1;
-        self.tasks.insert(task, item);
-        Request { task, call, rank: u32::MAX - waiting, tensors }
     }
 
     fn setup(&self, then: Then) -> &PassSetup {

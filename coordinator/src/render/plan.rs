@@ -5,29 +5,24 @@
 
 mod size;
 mod summary;
+mod tiles;
 
 use std::sync::Arc;
 
 use tessera_proto::{
     JobSpec, ModelFacts, Rect, Segment, facts,
-    job::{Size, TileGrid, TileMethod, VaeMode},
+    job::Size,
     limits,
 };
 
 use super::pass::PassPlan;
 use crate::{
-    canvas::{Axis, AxisRequest, Grid, LatentFilter, Tiling, WeightKind, grid},
+    canvas::{LatentFilter, Tiling, grid},
     prompt::{self, Conditioning, Prompt, Texts, Timeline},
     sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
 };
 
 pub use summary::{StageSummary, Summary};
-
-/// Default side of a VAE decoder tile, latent px: what Tiled VAE takes for 8 GB of memory and for CPUs.
-const VAE_TILE: u32 = 64;
-
-/// Default side of a VAE encoder tile, image px: likewise.
-const VAE_ENCODE_TILE: u32 = 512;
 
 /// Why a job cannot be rendered by this model.
 #[derive(Debug, thiserror::Error)]
@@ -312,40 +307,6 @@ impl Planner<'_> {
         Ok(PassSetup { plan, prompt, negative })
     }
 
-    /// The denoising tiles over a canvas of `size` px.
-    fn tiling(&mut self, size: Size, tiled: bool) -> Result<Tiling, Error> {
-        let (spec, facts) = (self.spec, self.facts);
-        let side = (facts.sample_size * 3 / 2).max(8);
-        let tile = spec.tile.unwrap_or(Size { width: side, height: side });
-        let overlap = spec.overlap.unwrap_or(tile.width.min(tile.height) / 4);
-        let canvas = latent(size, facts);
-        let multiple = facts.latent_multiple;
-        let axis = |length, tile| {
-            let request = if tiled {
-                AxisRequest { length, tile, overlap, multiple }
-            } else {
-                AxisRequest { length, tile: length, overlap: 0, multiple }
-            };
-            Axis::new(spec.tile_grid, request).map_err(Error::Tiles)
-        };
-        let x = axis(canvas.width, tile.width)?;
-        let grid = Grid::new(x, axis(canvas.height, tile.height)?).map_err(Error::Tiles)?;
-        if grid.is_padded() {
-            let (width, height) = grid.padded();
-            self.notes.push(format!(
-                "the model takes latents in multiples of {multiple}: tiles of {}x{} latent px are padded to \
-                 {width}x{height} for the network and cut back after it",
-                grid.x().tile(),
-                grid.y().tile()
-            ));
-        }
-        let weights = match spec.tile_method {
-            TileMethod::MultiDiffusion => WeightKind::Uniform,
-            TileMethod::Mixture => WeightKind::Gaussian,
-        };
-        Ok(Tiling::new(grid, weights))
-    }
-
     fn enlarge(&self, sizes: &size::Sizes, hires: size::Hires) -> Result<Enlarge, Error> {
         let facts = self.facts;
         let from_picture = sizes.from_picture;
@@ -368,40 +329,6 @@ impl Planner<'_> {
             keep: hires.keep,
             encode: self.vae_encode(hires.cover)?,
         })
-    }
-
-    fn vae_decode(&self, size: Size) -> Result<VaePlan, Error> {
-        let plan = self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))?;
-        let (width, height) = plan.latent.grid().padded();
-        let bytes = plan.image.tile_len(3) * size_of::<f32>();
-        // The rest of the message is a few hundred bytes.
-        if limits::FLEET_MESSAGE - (64 << 10) < bytes {
-            return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
-        }
-        Ok(plan)
-    }
-
-    fn vae_encode(&self, size: Size) -> Result<VaePlan, Error> {
-        let tile = self.spec.vae_encode_tile.unwrap_or(VAE_ENCODE_TILE);
-        self.vae(size, tile / self.facts.vae_scale)
-    }
-
-    /// The VAE's tiles over a canvas of `size` px; `tile` in latent px.
-    fn vae(&self, size: Size, tile: u32) -> Result<VaePlan, Error> {
-        let canvas = latent(size, self.facts);
-        let axis = |length: u32| {
-            let tile = match self.spec.vae {
-                VaeMode::Blend => tile.min(length),
-                VaeMode::Off => length,
-            };
-            // A quarter of the tile, as diffusers' tiled VAE has it.
-            let request = AxisRequest { length, tile, overlap: tile / 4, multiple: 1 };
-            Axis::new(TileGrid::Spread, request).map_err(Error::VaeTiles)
-        };
-        let grid = Grid::new(axis(canvas.width)?, axis(canvas.height)?).map_err(Error::VaeTiles)?;
-        let latent = Tiling::new(grid, WeightKind::Ramp);
-        let image = latent.scaled(self.facts.vae_scale, WeightKind::Ramp).map_err(Error::VaeTiles)?;
-        Ok(VaePlan { latent: Arc::new(latent), image: Arc::new(image) })
     }
 
     fn no_encoder(&self, purpose: &'static str, advice: &'static str) -> Error {

@@ -1,0 +1,128 @@
+//! From tasks to messages: requests of jobs and orders of the fleet in, works on workers' streams out.
+
+use std::{sync::Arc, time::Instant};
+
+use tessera_proto::{Assignment, JobId, LeaseId, ToWorker, Work, WorkerId};
+
+use super::State;
+use crate::{
+    actor::entry::{Entry, cluster},
+    fleet::{Need, Order, Priority, TaskName},
+    render::Request,
+};
+
+impl State {
+    pub(super) fn enqueue(&mut self, id: JobId, requests: Vec<Request>) {
+        let Some(entry) = self.jobs.get(&id) else { return };
+        let (Some(model), order) = (entry.model(), entry.order) else {
+            return;
+        };
+        for Request { task, call, rank, tensors } in requests {
+            self.fleet.enqueue(Need {
+                task: TaskName { job: id, number: task },
+                model,
+                priority: Priority { job: order, call, rank },
+                tensors,
+                failures: 0,
+                losses: 0,
+                avoid: None,
+            });
+        }
+    }
+
+    /// Gives waiting tasks to free workers.
+    pub(super) fn hand_out(&mut self, now: Instant) {
+        for order in self.fleet.assign(now) {
+            let Order { worker, lease, task, .. } = order;
+            let Some(work) = self.work(&order, now) else {
+                continue;
+            };
+            tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
+            self.tell(worker, ToWorker::Assign(Assignment { lease, work }));
+        }
+    }
+
+    /// Makes an order's work, after sending the tensors that it names.
+    fn work(&mut self, order: &Order, now: Instant) -> Option<Work> {
+        let Order { worker, lease, task, send } = order;
+        let job = self.jobs.get_mut(&task.job)?.job()?;
+        let tensors: Vec<_> =
+            send.iter().filter_map(|&digest| Some((digest, Arc::clone(job.tensor(digest)?)))).collect();
+        let (stage, work) = (job.progress().stage, job.work(task.number));
+        let work = match work {
+            Ok(Some(work)) => work,
+            // Cannot happen while leases and jobs agree; a lease for nothing must not block the worker.
+            Ok(None) => return self.void(*worker, *lease),
+            Err(error) => {
+                self.fail(task.job, cluster(error.to_string()), now);
+                return None;
+            }
+        };
+        let bytes = byte_len(&work) + tensors.iter().map(|(_, tensor)| tensor.byte_len() as u64).sum::<u64>();
+        self.account(task.job, (stage, *worker, bytes), now);
+        for (digest, tensor) in tensors {
+            self.tell(*worker, ToWorker::Keep { digest, tensor: (*tensor).clone() });
+        }
+        Some(work)
+    }
+
+    fn account(
+        &mut self,
+        id: JobId,
+        (stage, worker, bytes): (tessera_proto::Stage, WorkerId, u64),
+        now: Instant,
+    ) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let model = entry.model();
+        // Every worker that could help counts, also one that gets nothing to do.
+        for (id, worker) in self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model) {
+            entry.ledger.introduce(id, worker.name(), worker.device());
+        }
+        entry.ledger.task_sent(stage, worker, bytes, now);
+    }
+
+    fn void(&mut self, worker: WorkerId, lease: LeaseId) -> Option<Work> {
+        let _ = self.fleet.settle(worker, lease);
+        None
+    }
+
+    /// Sends to a worker. One whose stream is closed or stuck is noticed by its silence.
+    pub(super) fn tell(&mut self, worker: WorkerId, message: ToWorker) {
+        if let Some(stream) = self.streams.get(&worker)
+            && let Err(error) = stream.try_send(message)
+        {
+            tracing::debug!(%worker, %error, "cannot send to a worker");
+        }
+    }
+
+    /// No worker needs the conditioning of this job any more.
+    pub(super) fn release_tensors(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else {
+            return;
+        };
+        let digests: Vec<_> = job.tensors().collect();
+        // Equal prompts have equal tensors: another job may still need one.
+        let others =
+            self.jobs.iter_mut().filter(|(other, _)| **other != id).filter_map(|(_, entry)| entry.job());
+        let needed: Vec<_> = others.flat_map(|job| job.tensors().collect::<Vec<_>>()).collect();
+        for digest in digests.into_iter().filter(|digest| !needed.contains(digest)) {
+            for worker in self.fleet.forget(digest) {
+                self.tell(worker, ToWorker::Forget { digest });
+            }
+        }
+    }
+}
+
+/// Bytes of a work's tensors and texts.
+fn byte_len(work: &Work) -> u64 {
+    let bytes = match work {
+        Work::Embed { texts } => texts.len() * 64,
+        Work::Denoise { tiles: tensor, .. }
+        | Work::Encode { image: tensor }
+        | Work::Decode { latent: tensor }
+        | Work::Upscale { image: tensor, .. } => tensor.byte_len(),
+    };
+    bytes as u64
+}

@@ -1,0 +1,174 @@
+//! From outcomes to progress: what workers say and computations return in; jobs that move on, fail or finish out.
+
+use std::{sync::Arc, time::Instant};
+
+use tessera_proto::{Artifact, FailureKind, FromWorker, JobId, JobState, Outcome, WorkerId};
+
+use super::State;
+use crate::{
+    actor::{
+        Command,
+        entry::{Entry, Phase, cluster, request},
+    },
+    fleet::{Lease, Loss, MAX_LOSSES, TaskName, Verdict},
+    render::{Action, Event, Output},
+    report::TaskTimes,
+};
+
+impl State {
+    pub(super) fn said(&mut self, worker: WorkerId, message: FromWorker, now: Instant) {
+        self.fleet.heard(worker, now);
+        match message {
+            FromWorker::Hello(_) | FromWorker::Heartbeat => {}
+            FromWorker::Goodbye => self.fleet.drain(worker),
+            FromWorker::Outcome(outcome) => self.outcome(worker, outcome, now),
+        }
+    }
+
+    fn outcome(&mut self, worker: WorkerId, outcome: Outcome, now: Instant) {
+        let Outcome { lease, busy, result } = outcome;
+        let lease = match self.fleet.settle(worker, lease) {
+            Verdict::Current(lease) => lease,
+            Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
+        };
+        let TaskName { job: id, number } = lease.need.task;
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let Some(job) = entry.job() else { return };
+        match result {
+            Ok(tensors) => {
+                let stage = job.progress().stage;
+                let bytes = tensors.iter().map(|tensor| tensor.byte_len() as u64).sum();
+                entry.ledger.task_done(TaskTimes {
+                    stage,
+                    worker,
+                    sent: lease.since,
+                    received: now,
+                    busy,
+                    bytes,
+                });
+                self.apply(id, Event::Done { task: number, tensors }, now);
+            }
+            Err(failure) => {
+                let what = job.describe(number);
+                let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
+                tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
+                let retried =
+                    failure.kind != FailureKind::Unsupported && self.fleet.retry(Lease::clone(&lease));
+                if retried {
+                    entry.ledger.retried();
+                    return;
+                }
+                let message = format!("{what} failed on {who}: {failure}");
+                let failure = match failure.kind {
+                    FailureKind::Unsupported => request(message),
+                    _ => cluster(message),
+                };
+                self.fail(id, failure, now);
+            }
+        }
+    }
+
+    pub(super) fn dismiss(&mut self, worker: WorkerId, why: &str, now: Instant) {
+        let name = self.fleet.worker(worker).map(|worker| worker.name().to_owned());
+        let Some(name) = name else { return };
+        self.streams.remove(&worker);
+        let losses = self.fleet.dismiss(worker);
+        tracing::info!(%worker, name, why, tasks = losses.len(), "worker lost");
+        for loss in losses {
+            match loss {
+                Loss::Requeued(task) => {
+                    if let Some(entry) = self.jobs.get_mut(&task.job) {
+                        entry.ledger.lost();
+                    }
+                }
+                Loss::GivenUp(task) => {
+                    let what = self
+                        .jobs
+                        .get_mut(&task.job)
+                        .and_then(Entry::job)
+                        .map(|job| job.describe(task.number));
+                    let what = what.unwrap_or_default();
+                    let losses = MAX_LOSSES + 1;
+                    let message = format!("{what} lost {losses} workers, the last one {name}, which {why}");
+                    self.fail(task.job, cluster(message), now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, id: JobId, event: Event, now: Instant) {
+        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else {
+            return;
+        };
+        match job.apply(event) {
+            Ok(actions) => self.perform(id, actions, now),
+            Err(error) => {
+                let message = format!("{}: {error}", job.progress().stage.name());
+                self.fail(id, cluster(message), now);
+            }
+        }
+    }
+
+    pub(super) fn perform(&mut self, id: JobId, actions: Vec<Action>, now: Instant) {
+        for action in actions {
+            match action {
+                Action::Enqueue(requests) => self.enqueue(id, requests),
+                Action::Compute(computation) => {
+                    let commands = self.commands.clone();
+                    self.runtime.spawn_blocking(move || {
+                        let event = computation.run();
+                        // An actor that is gone needs no result.
+                        if let Some(commands) = commands.upgrade() {
+                            let _ = commands.blocking_send(Command::Computed { job: id, event });
+                        }
+                    });
+                }
+                Action::Finish(output) => self.store(id, output, now),
+            }
+        }
+        self.refresh(id, now);
+    }
+
+    /// Writes the files of a finished job, off this thread.
+    fn store(&mut self, id: JobId, output: Output, now: Instant) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let Some(summary) = entry.summary() else { return };
+        let report = serde_json::to_vec_pretty(&entry.ledger.report(summary, now));
+        self.release_tensors(id);
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        entry.phase = Phase::Storing { has_dump: output.dump.is_some() };
+        let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
+        self.runtime.spawn_blocking(move || {
+            let write = || -> std::io::Result<()> {
+                artifacts.put(id, Artifact::Picture, &output.png)?;
+                artifacts.put(id, Artifact::Report, &report?)?;
+                output.dump.map_or(Ok(()), |dump| artifacts.put(id, Artifact::Dump, &dump))
+            };
+            let result = write().map_err(|error| format!("the finished files cannot be written: {error}"));
+            if let Some(commands) = commands.upgrade() {
+                let _ = commands.blocking_send(Command::Stored { job: id, result });
+            }
+        });
+    }
+
+    pub(super) fn stored(&mut self, id: JobId, result: Result<(), String>, now: Instant) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        match result {
+            // A job that was cancelled meanwhile stays cancelled.
+            _ if entry.is_ended() => self.artifacts.remove(id),
+            Ok(()) => {
+                tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
+                entry.end(JobState::Done, None, now);
+            }
+            Err(message) => self.fail(id, cluster(message), now),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A job's open tasks and how far it is: items in, numbered requests out.
+
+use std::collections::HashMap;
+
+use tessera_proto::{Digest, Stage};
+
+use crate::{
+    canvas::TileIndex,
+    fleet::TaskNumber,
+    render::{event::Request, pass::GroupIndex},
+};
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being worked on.
+    pub stage: Stage,
+    /// Tasks done in this stage.
+    pub stage_done: u64,
+    /// Tasks of this stage.
+    pub stage_total: u64,
+    /// Tasks done in the job.
+    pub done: u64,
+    /// Tasks of the job.
+    pub total: u64,
+}
+
+/// What a task is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Item {
+    Embed,
+    Group(GroupIndex),
+    Decode(TileIndex),
+    Encode(TileIndex),
+}
+
+/// Tasks whose results have not come; a number is never used twice.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    open: HashMap<TaskNumber, Item>,
+    next: u64,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// At the start of a job of `total` tasks.
+    pub(super) const fn new(total: u64) -> Self {
+        Self { stage: Stage::Embed, stage_done: 0, stage_total: 1, done: 0, total }
+    }
+
+    /// One more result.
+    pub(super) const fn count(&mut self) {
+        self.done += 1;
+        self.stage_done += 1;
+    }
+
+    /// Goes on to `tasks` tasks of `stage`. Reading and encoding are two halves of one stage.
+    pub(super) fn enter(&mut self, stage: Stage, tasks: usize) {
+        if self.stage == stage {
+            self.stage_total = self.stage_done + tasks as u64;
+        } else {
+            *self = Self { stage, stage_done: 0, stage_total: tasks as u64, ..*self };
+        }
+    }
+}
+
+// === impl Tasks ===
+
+impl Tasks {
+    /// Opens a task. `call` is its place in the job, `waiting` how many tiles wait for it.
+    pub(super) fn open(&mut self, item: Item, (call, waiting): (u64, u32), tensors: Vec<Digest>) -> Request {
+        let task = TaskNumber(self.next);
+        self.next += 1;
+        self.open.insert(task, item);
+        Request { task, call, rank: u32::MAX - waiting, tensors }
+    }
+
+    /// What an open task is.
+    pub(super) fn get(&self, task: TaskNumber) -> Option<Item> {
+        self.open.get(&task).copied()
+    }
+
+    /// Closes a task, whose result has come.
+    pub(super) fn close(&mut self, task: TaskNumber) -> Option<Item> {
+        self.open.remove(&task)
+    }
+}

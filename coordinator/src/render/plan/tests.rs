@@ -1,6 +1,6 @@
 //! Sizes, tiles and refusals of plans.
 
-use tessera_proto::job::{Draft, Target, Upscaler};
+use tessera_proto::job::{Draft, Target, Upscaler, VaeMode};
 
 use super::*;
 

@@ -18,7 +18,7 @@ pub(crate) struct Bar {
 impl Bar {
     /// An empty bar at the end of the output.
     pub(super) fn new(output: &Output) -> Self {
-        let bar = output.bars().add(ProgressBar::new(0));
+        let bar = output.bars().add(ProgressBar::new(1));
         // The template is a constant; were it wrong, indicatif's own bar would do.
         if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
             bar.set_style(style.progress_chars("━╸─"));
@@ -34,7 +34,8 @@ impl Bar {
         if status.state.is_final() {
             self.bar.finish_and_clear();
         } else {
-            self.bar.set_length(status.stage_total);
+            // indicatif draws a bar of nothing as a full one.
+            self.bar.set_length(status.stage_total.max(1));
             self.bar.set_position(status.stage_done);
             self.bar.set_message(line::now(status));
         }

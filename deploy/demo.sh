@@ -10,6 +10,11 @@ out=${1:-demo.png}
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
+command -v cargo >/dev/null || {
+  say 'cargo is missing: install Rust through rustup (https://rustup.rs), then run this again'
+  exit 2
+}
+
 say 'ONNX Runtime'
 deploy/fetch-onnxruntime.sh cpu
 
@@ -17,8 +22,9 @@ say 'build (a first one takes some minutes)'
 cargo build --locked --release --package tessera
 
 say "render $out: 128 x 128 px from text, then hires fix to 512 x 512 px, on two workers over gRPC"
-target/release/tessera render 'a red house by the sea at sunset, pine trees, clouds' \
-  --seed 0 --steps 25 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.4 \
-  --workers cpu:1,cpu:1 --report demo-report.json --output "$out"
+target/release/tessera render 'a view by the sea at sunset, pine trees, clouds, sun' \
+  --seed 3 --steps 20 --cfg 4 \
+  --scale 4 --upscaler lanczos --denoise 0.35 --hires-steps 15 --tile-method mixture \
+  --workers cpu:1,cpu:1 --report "${out%.png}-report.json" --output "$out"
 
-say "done: open $out; what it cost is in demo-report.json"
+say "done: the picture is $out, what it cost is in ${out%.png}-report.json"

@@ -8,6 +8,11 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
+command -v cargo >/dev/null || {
+  say 'cargo is missing: install Rust through rustup (https://rustup.rs), then run this again'
+  exit 2
+}
+
 say 'ONNX Runtime'
 deploy/fetch-onnxruntime.sh cpu
 

@@ -31,7 +31,11 @@ fn generated_code_is_current() {
 fn generate(root: &Path, out: &Path) {
     let include = root.join("proto");
     let files = ["tensor", "fleet", "jobs"].map(|name| include.join(format!("tessera/v1/{name}.proto")));
-    let descriptors = protox::compile(files, [include]).unwrap();
-    fs::write(out.join(GENERATED[1]), descriptors.encode_to_vec()).unwrap();
-    tonic_prost_build::configure().bytes(".").out_dir(out).compile_fds(descriptors).unwrap();
+    let descriptors = protox::compile(files, [include]).expect("the contract compiles");
+    fs::write(out.join(GENERATED[1]), descriptors.encode_to_vec()).expect("the temporary folder takes files");
+    tonic_prost_build::configure()
+        .bytes(".")
+        .out_dir(out)
+        .compile_fds(descriptors)
+        .expect("code can be generated from the contract");
 }

@@ -145,7 +145,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
                 return Err(error.into());
             }
             Ok(()) => tracing::info!("the coordinator hung up, looking for it again"),
-            Err(error) => tracing::debug!(%error, "no stream, trying again"),
+            Err(error) => tracing::warn!(%error, "no stream, trying again"),
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),

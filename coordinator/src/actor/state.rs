@@ -11,7 +11,8 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId, WorkerStatus, job::Size,
+    Artifact, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId, WorkerStatus,
+    job::Size,
 };
 use tokio::sync::mpsc;
 

@@ -9,11 +9,7 @@ mod tiles;
 
 use std::sync::Arc;
 
-use tessera_proto::{
-    JobSpec, ModelFacts, Rect, Segment, facts,
-    job::Size,
-    limits,
-};
+use tessera_proto::{JobSpec, ModelFacts, Rect, Segment, facts, job::Size, limits};
 
 use super::pass::PassPlan;
 use crate::{

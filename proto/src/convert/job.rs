@@ -52,6 +52,7 @@ impl From<JobSpec> for wire::JobSpec {
 impl TryFrom<wire::JobSpec> for JobSpec {
     type Error = Error;
 
+    #[expect(clippy::too_many_lines, reason = "each field is named twice, so that none is forgotten")]
     fn try_from(message: wire::JobSpec) -> Result<Self, Error> {
         use wire::job_spec::Target as Wire;
         let wire::JobSpec {

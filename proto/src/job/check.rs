@@ -150,8 +150,8 @@ fn tiles(draft: &Draft) -> Result<(), Error> {
 }
 
 fn side(field: &'static str, value: u32) -> Result<(), Error> {
-    let fits = PX_MULTIPLE <= value && value <= limits::SIDE && value.is_multiple_of(PX_MULTIPLE);
-    if fits {
+    let fits = (PX_MULTIPLE..=limits::SIDE).contains(&value);
+    if fits && value.is_multiple_of(PX_MULTIPLE) {
         return Ok(());
     }
     let advice = if value < PX_MULTIPLE {

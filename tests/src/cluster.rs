@@ -1,0 +1,112 @@
+//! A cluster of separate processes on loopback: flags in; a coordinator's URL, workers that can be hurt out.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use tempfile::TempDir;
+
+use crate::{
+    process::{Ended, Running},
+    program,
+};
+
+/// How long a coordinator may take to listen, and a worker to connect.
+const START: Duration = Duration::from_secs(60);
+
+/// A coordinator on a free port, its workers and its folder.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The workers, in the order in which they were started.
+    pub workers: Vec<Running>,
+    /// The coordinator.
+    pub coordinator: Running,
+    url: String,
+    artifacts: TempDir,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Starts a coordinator with these flags and waits until it listens.
+    ///
+    /// # Panics
+    /// It does not.
+    #[must_use]
+    pub fn start(flags: &[&str]) -> Self {
+        let artifacts = tempfile::tempdir().expect("a temporary folder");
+        let mut command = program::command();
+        command.args(["coordinator", "--listen", "127.0.0.1:0"]).arg("--artifacts").arg(artifacts.path());
+        let coordinator = Running::start(command.args(flags));
+        let url = coordinator.line(START, |line| line.starts_with("http://"));
+        Self { workers: Vec::new(), coordinator, url, artifacts }
+    }
+
+    /// Starts one worker per device, with the model where devices need one, and waits until all are connected.
+    ///
+    /// # Panics
+    /// One does not connect.
+    #[must_use]
+    pub fn with_workers(mut self, devices: &[&str], model: Option<&Path>) -> Self {
+        for device in devices {
+            self.add_worker(device, model);
+        }
+        self
+    }
+
+    /// Starts one more worker and waits until it is connected.
+    ///
+    /// # Panics
+    /// It does not connect.
+    pub fn add_worker(&mut self, device: &str, model: Option<&Path>) {
+        let name = format!("worker-{}", self.workers.len());
+        let mut command = program::command();
+        command.args(["worker", "--coordinator", &self.url, "--device", device, "--name", &name]);
+        if let Some(model) = model {
+            command.arg("--model").arg(model);
+        }
+        let worker = Running::start(&mut command);
+        let deadline = std::time::Instant::now() + START;
+        while !self.worker_names().contains(&name) {
+            assert!(std::time::Instant::now() < deadline, "{name} does not connect: {worker:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.workers.push(worker);
+    }
+
+    /// Names of the workers that the coordinator knows.
+    #[must_use]
+    pub fn worker_names(&self) -> Vec<String> {
+        let listed = self.run(&["workers", "--json"]);
+        assert_eq!(listed.code, Some(0), "{listed:?}");
+        let values = listed.stdout.lines().map(crate::report::parse);
+        values.map(|worker| worker["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The coordinator's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The folder of finished jobs' files.
+    #[must_use]
+    pub fn artifacts(&self) -> &Path {
+        self.artifacts.path()
+    }
+
+    /// A command of the cluster's client: its words, then `--coordinator URL`.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = program::command();
+        command.args(words).args(["--coordinator", &self.url]);
+        command
+    }
+
+    /// Runs such a command to its end.
+    ///
+    /// # Panics
+    /// It takes longer than a minute.
+    #[must_use]
+    pub fn run(&self, words: &[&str]) -> Ended {
+        Running::start(&mut self.command(words)).wait(START)
+    }
+}

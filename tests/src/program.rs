@@ -1,0 +1,56 @@
+//! The program under test: nothing in, the path of an up-to-date executable out.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use crate::root;
+
+/// Variables that would change what the program does; its home, where the libraries lie, is not among them.
+const FOREIGN: [&str; 4] = ["TESSERA_MODEL", "TESSERA_COORDINATOR", "TESSERA_LOG", "CUDA_VISIBLE_DEVICES"];
+
+/// The executable of the profile that this process was built with, brought up to date on the first call.
+///
+/// # Panics
+/// It cannot be built.
+pub fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(build)
+}
+
+/// A run of the program that the caller's environment does not change.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(path());
+    for name in FOREIGN {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs cargo: tests of one package do not build the executables of another.
+fn build() -> PathBuf {
+    let ours = env::current_exe().expect("a running test has an executable");
+    // TARGET/PROFILE/deps/main-HASH
+    let folder = ours.ancestors().nth(2).expect("cargo puts tests two folders deep");
+    let target = folder.parent().expect("cargo puts profiles into a folder");
+    let profile = folder.file_name().unwrap_or_default().to_string_lossy();
+    let profile = if profile == "debug" { "dev" } else { &*profile };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "tessera", "--bin", "tessera", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "the program cannot be built; run: cargo build --package tessera\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    folder.join(format!("tessera{}", env::consts::EXE_SUFFIX))
+}

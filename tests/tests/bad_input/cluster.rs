@@ -1,0 +1,77 @@
+//! Coordinators that do not answer, have no workers, or are no address.
+
+use tessera_tests::{cluster::Cluster, process::Running, program, render::Render};
+
+use super::{refused, says, sentence};
+
+fn at(url: &str) -> Render {
+    Render::new("a cat").args(["--steps", "1", "--scale", "1", "--coordinator", url])
+}
+
+/// A port of this machine on which nothing listens.
+fn closed() -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound port has an address");
+    format!("http://{address}")
+}
+
+#[test]
+fn no_worker_comes() {
+    let patient = Cluster::start(&[]);
+    says(
+        &refused(at(patient.url()).args(["--worker-wait", "0.5"])),
+        &["no worker", "within 0.5 s", "--worker-wait"],
+    );
+    let impatient = Cluster::start(&["--worker-wait", "1"]);
+    says(&refused(at(impatient.url())), &["no worker", "within 1 s", "tessera worker"]);
+}
+
+#[test]
+fn nobody_listens() {
+    let url = closed();
+    says(&refused(at(&url)), &["no coordinator answers", &url, "tessera coordinator"]);
+    let worker = program::command()
+        .args(["worker", "--device", "sim:0", "--patience", "0", "--coordinator", &url])
+        .output()
+        .expect("the program starts");
+    assert_eq!(worker.status.code(), Some(2), "{worker:?}");
+    assert!(String::from_utf8_lossy(&worker.stderr).contains("no coordinator answers"), "{worker:?}");
+}
+
+#[test]
+fn what_listens_is_no_coordinator() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound port has an address");
+    // Hangs up on everybody.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let url = format!("http://{address}");
+    says(&refused(at(&url)), &["no coordinator answers", &url]);
+}
+
+#[test]
+fn an_address_that_is_none() {
+    says(&refused(at("foo:bar")), &["\"foo:bar\"", "http://"]);
+    says(&refused(at("https://127.0.0.1:1")), &["https", "http://"]);
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let cluster = Cluster::start(&[]);
+    let taken = cluster.url().trim_start_matches("http://");
+    let mut command = program::command();
+    let second = Running::start(command.args(["coordinator", "--listen", taken]));
+    let ended = second.wait(std::time::Duration::from_secs(20));
+    says(&sentence(&ended), &["cannot listen on", taken]);
+}
+
+/// A model that no worker of the cluster has: a name, and the folder of another one.
+#[test]
+fn a_model_that_nobody_serves() {
+    let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
+    let wait = ["--worker-wait", "1"];
+    says(&refused(at(cluster.url()).args(["--model", "unheard-of"]).args(wait)), &["no worker", "model"]);
+    says(
+        &refused(at(cluster.url()).model(&tessera_tests::model::tiny()).args(wait)),
+        &["no worker", "model"],
+    );
+}

@@ -1,0 +1,15 @@
+//! End-to-end tests: the real program in processes of its own, on loopback, beside golden values and under faults.
+
+mod bad_input;
+mod canvas_8k;
+mod cluster;
+mod faults;
+mod image_input;
+mod interrupt;
+mod metadata;
+mod overhead;
+mod parity;
+mod same_bytes;
+mod services;
+mod sizes;
+mod tidy;

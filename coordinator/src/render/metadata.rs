@@ -3,7 +3,7 @@
 //! Nothing here depends on the workers or the time: the same job writes the same bytes.
 
 use serde_json::json;
-use tessera_proto::job::{Choice, Size};
+use tessera_proto::job::{Choice, Draft, ModelRef, Size};
 
 use super::plan::Plan;
 use crate::picture::Parameters;
@@ -23,10 +23,16 @@ pub(super) fn of(plan: &Plan) -> Texts {
     let job = json!({
         "tessera": env!("CARGO_PKG_VERSION"),
         "model": { "name": facts.name, "hash": facts.short_hash() },
-        "job": plan.spec(),
+        "job": settled(plan),
         "plan": plan.summary(),
     });
     Texts { parameters: parameters(plan).to_text(), tessera: job.to_string() }
+}
+
+/// The job as far as it shows in the picture: the same picture is the same file, by whatever name its model was asked
+/// for and whether or not its tensors were kept.
+fn settled(plan: &Plan) -> Draft {
+    Draft { model: ModelRef::Hash(plan.facts().hash), dump: false, ..plan.spec().clone().into_draft() }
 }
 
 /// A1111's keys, in A1111's order.

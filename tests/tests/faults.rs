@@ -98,7 +98,7 @@ fn a_job_waits_for_its_first_worker() {
 /// lease given to another.
 #[test]
 fn the_late_result_of_a_worker_that_hung_is_dropped() {
-    let flags = format!("{SIMULATED} --hires-steps 10");
+    let flags = SIMULATED.replace("--hires-steps 6", "--hires-steps 10");
     let expected = undisturbed("sim:0", None, &flags);
     let mut cluster = Cluster::start(&["--silence", "3"]).with_workers(&["sim:60", "sim:60"], None);
     let pending = start(&cluster, &flags);

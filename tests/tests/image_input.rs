@@ -85,6 +85,7 @@ fn every_upscaler_draws_a_picture_of_its_own() {
     let mut pictures: Vec<_> = upscalers.iter().map(draw).collect();
     pictures.sort();
     pictures.dedup();
-    // Antialiasing only ever changes what is made smaller.
-    assert_eq!(pictures.len(), upscalers.len() - 2, "some upscaler is another one");
+    // Antialiasing changes a bilinear filter only where it makes smaller; torch's antialiased bicubic has a kernel of its
+    // own.
+    assert_eq!(pictures.len(), upscalers.len() - 1, "some upscaler is another one");
 }

@@ -15,7 +15,8 @@ const LONG: &str = "--json --width 512 --height 512 --steps 1 --hires-steps 50 -
 fn assert_interrupted(failed: &Failed) {
     let Failed { ended, left } = failed;
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    assert!(ended.error().starts_with("interrupted: "), "{ended:?}");
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("interrupted: "), "{ended:?}");
     assert!(left.is_empty(), "{left:?}");
     assert!(ended.wall < Duration::from_secs(20), "{:?}", ended.wall);
 }

@@ -8,6 +8,11 @@ fn refusal(flags: &str) -> String {
     refused(small().flags(flags))
 }
 
+/// For flags that [`small`] sets itself.
+fn bare(flags: &str) -> String {
+    refused(Render::new("a cat").flags(flags))
+}
+
 #[test]
 fn sides_of_0_511_and_100000_px() {
     let plain = |flags: &str| {
@@ -46,12 +51,12 @@ fn an_unknown_name_suggests_the_nearest() {
 
 #[test]
 fn counts_of_nothing() {
-    says(&refusal("--steps 0"), &["steps is 0", "1 to 1000"]);
+    says(&bare("--workers sim:0 --steps 0"), &["steps is 0", "1 to 1000"]);
     says(&refusal("--tile-batch 0"), &["tile batch is 0"]);
     says(&refusal("--tile 4"), &["tile", "4", "8 to 1024"]);
     says(&refusal("--tile ax3"), &["--tile \"ax3\""]);
-    says(&refusal("--workers 0"), &["--workers \"0\"", "1 to 256"]);
-    says(&refusal("--workers gpu:0"), &["--workers \"gpu:0\""]);
+    says(&bare("--workers 0"), &["--workers \"0\"", "1 to 256"]);
+    says(&bare("--workers gpu:0"), &["--workers \"gpu:0\""]);
 }
 
 #[test]

@@ -97,10 +97,13 @@ impl Source {
     /// The lines before the tests at the end.
     pub(super) fn body(&self) -> Vec<&str> {
         let lines: Vec<_> = self.text.lines().collect();
-        let tests = lines.windows(2).position(|pair| {
-            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
-        });
-        lines[..tests.unwrap_or(lines.len())].to_vec()
+        let begin = |at: &usize| {
+            let mut behind = lines[at + 1..].iter().skip_while(|line| line.starts_with("#["));
+            let module = behind.next().is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'));
+            lines[*at] == "#[cfg(test)]" && module
+        };
+        let end = (0..lines.len()).find(begin).unwrap_or(lines.len());
+        lines[..end].to_vec()
     }
 
     /// The lines of the body that are code.

@@ -41,6 +41,8 @@ pub(super) struct State {
     commands: mpsc::WeakSender<Command>,
     fleet: Fleet,
     streams: HashMap<WorkerId, mpsc::Sender<ToWorker>>,
+    /// Workers that have missed a message.
+    deaf: Vec<WorkerId>,
     jobs: BTreeMap<JobId, Entry>,
     next_order: u64,
 }
@@ -61,6 +63,7 @@ impl State {
             commands,
             fleet: Fleet::default(),
             streams: HashMap::new(),
+            deaf: Vec::new(),
             jobs: BTreeMap::new(),
             next_order: 0,
         }

@@ -30,8 +30,19 @@ impl State {
         }
     }
 
-    /// Gives waiting tasks to free workers.
+    /// Gives waiting tasks to free workers, until every task has a worker that takes it or no worker is free.
     pub(super) fn hand_out(&mut self, now: Instant) {
+        loop {
+            self.hand_out_once(now);
+            let deaf = std::mem::take(&mut self.deaf);
+            if deaf.is_empty() {
+                return;
+            }
+            deaf.into_iter().for_each(|worker| self.dismiss(worker, "took no more messages", now));
+        }
+    }
+
+    fn hand_out_once(&mut self, now: Instant) {
         for order in self.fleet.assign(now) {
             let Order { worker, lease, task, .. } = order;
             let Some(work) = self.work(&order, now) else {
@@ -88,12 +99,13 @@ impl State {
         None
     }
 
-    /// Sends to a worker. One whose stream is closed or stuck is noticed by its silence.
+    /// Sends to a worker. One whose stream is closed or full has missed a message and is given up.
     pub(super) fn tell(&mut self, worker: WorkerId, message: ToWorker) {
         if let Some(stream) = self.streams.get(&worker)
             && let Err(error) = stream.try_send(message)
         {
             tracing::debug!(%worker, %error, "cannot send to a worker");
+            self.deaf.push(worker);
         }
     }
 

@@ -17,11 +17,12 @@ const BUSY: f64 = 0.9;
 const OVERHEAD_MS: f64 = 2.0;
 
 /// As in `deploy/demo.sh`.
-const DEMO: &str = "--steps 25 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.4";
+const DEMO: &str =
+    "--steps 20 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.35 --hires-steps 15 --tile-method mixture";
 
 fn main() -> ExitCode {
     let mut figures = Figures::default();
-    let demo = Render::new("a red house by the sea at sunset, pine trees, clouds")
+    let demo = Render::new("a view by the sea at sunset, pine trees, clouds, sun")
         .model(&model::demo())
         .args(["--workers", "cpu:1,cpu:1"])
         .flags(DEMO)

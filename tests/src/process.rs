@@ -175,8 +175,8 @@ impl Ended {
     /// There is none.
     #[must_use]
     pub fn error(&self) -> &str {
-        let errors = self.stderr.lines().filter_map(|line| line.strip_prefix("error: "));
-        errors.last().unwrap_or_else(|| panic!("no error in: {self:?}"))
+        let mut errors = self.stderr.lines().filter_map(|line| line.strip_prefix("error: "));
+        errors.next_back().unwrap_or_else(|| panic!("no error in: {self:?}"))
     }
 }
 

@@ -30,6 +30,14 @@ impl Interrupt {
         Ok(Self {})
     }
 
+    /// Does `work`, unless a signal comes first; `None` then, and the work is dropped.
+    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.next() => None,
+        }
+    }
+
     /// Waits for the next signal; safe to drop and call again.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {

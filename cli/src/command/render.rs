@@ -45,7 +45,8 @@ pub(super) async fn run(args: RenderArgs, output: &Output) -> Result<(), Failure
                 Ok(client) => errand.run(client, &mut interrupt, watch).await,
                 Err(error) => Err(Failure::failed(error)),
             };
-            cluster.stop().await;
+            // A signal ends the wait alone: what is left is killed when its handle is dropped.
+            interrupt.or(cluster.stop()).await;
             finished?
         }
     };

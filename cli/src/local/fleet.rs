@@ -99,11 +99,14 @@ impl Fleet {
         }
     }
 
-    /// Kills the processes and waits until they are gone.
-    pub(super) async fn stop(mut self) {
+    /// Kills the processes and waits until they are gone; where this is dropped, they are killed without the wait.
+    pub(super) async fn stop(self) {
+        let Self { events, mut supervisors, stop, .. } = self;
+        // Nobody listens from here on: a supervisor that waits for room in the channel shall not.
+        drop(events);
         // Supervisors that have ended need no word.
-        let _ = self.stop.send(true);
-        while self.supervisors.join_next().await.is_some() {}
+        let _ = stop.send(true);
+        while supervisors.join_next().await.is_some() {}
     }
 }
 
@@ -111,11 +114,7 @@ impl Fleet {
 async fn supervise(recipe: Recipe, events: mpsc::Sender<Fate>, mut stop: watch::Receiver<bool>) {
     let name = format!("{} ({})", recipe.name, recipe.device);
     for restarts in 0..=RESTARTS {
-        let stopped = async {
-            // A dropped sender means the same as a message.
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        let Some(end) = recipe.run(stopped).await else {
+        let Some(end) = recipe.run(stopped(&mut stop)).await else {
             return;
         };
         let name = name.clone();
@@ -125,12 +124,27 @@ async fn supervise(recipe: Recipe, events: mpsc::Sender<Fate>, mut stop: watch::
             End::Died { why } => Fate::Lost { name, why },
         };
         let over = !matches!(fate, Fate::Restarted { .. });
-        // Nobody listens any more: the command is ending.
-        if events.send(fate).await.is_err() || over {
+        let report = async {
+            let heard = events.send(fate).await.is_ok();
+            if heard && !over {
+                sleep(PAUSE).await;
+            }
+            heard && !over
+        };
+        let again = tokio::select! {
+            again = report => again,
+            () = stopped(&mut stop) => false,
+        };
+        if !again {
             return;
         }
-        sleep(PAUSE).await;
     }
+}
+
+/// Waits until the fleet is told to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A dropped sender means the same as a message.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]
@@ -177,6 +191,17 @@ mod tests {
         let sentence = "no worker is left: local-1 (sim:5) died 4 times (killed by signal 9)".to_owned();
         assert_eq!(fleet.next().await, Event::AllLost { sentence });
         fleet.stop().await;
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_for_no_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(folder.path(), "");
+        recipe.executable = folder.path().join("none");
+        let mut fleet = Fleet::start(std::iter::repeat_n(recipe, 3 * EVENTS));
+        // More workers die than the channel holds events.
+        fleet.next().await;
+        tokio::time::timeout(Duration::from_secs(10), fleet.stop()).await.expect("a supervisor goes on");
     }
 
     #[tokio::test]

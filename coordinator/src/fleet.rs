@@ -16,7 +16,7 @@ mod queue;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -103,38 +103,48 @@ impl Fleet {
         }
     }
 
-    /// The worker takes no more tasks, but finishes those in hand.
-    pub fn drain(&mut self, worker: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.draining = true;
+    /// The worker takes no more tasks, but finishes the one that it runs, its oldest. Returns the leases of the others,
+    /// which are void: their tasks wait again, and this counts as no loss.
+    pub fn drain(&mut self, id: WorkerId) -> Vec<LeaseId> {
+        let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
+        worker.draining = true;
+        let void: Vec<LeaseId> = worker.leases.iter().skip(1).copied().collect();
+        for &lease in &void {
+            if let Some(Lease { need, .. }) = self.release(id, lease) {
+                self.queue.push(need);
+            }
         }
+        void
+    }
+
+    /// Whether the worker has said goodbye and has nothing left to do.
+    #[must_use]
+    pub fn is_drained(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(|worker| worker.draining && worker.in_hand() == 0)
     }
 
     /// The worker is gone: its tasks wait again, ahead of the others of their rank.
     pub fn dismiss(&mut self, id: WorkerId) -> Vec<Loss> {
-        if self.workers.remove(&id).is_none() {
-            return Vec::new();
-        }
+        let Some(worker) = self.workers.remove(&id) else { return Vec::new() };
         let mut lost: Vec<LeaseId> = self.leases_of(id).collect();
         lost.sort_unstable();
-        lost.into_iter().filter_map(|lease| self.lose(lease)).collect()
+        // One that left in order is not suspected of having died of its task.
+        let losses = u32::from(!worker.draining);
+        lost.into_iter().filter_map(|lease| self.lose(lease, losses)).collect()
     }
 
     /// Workers not heard of since `silence` ago, and those that hold a task for longer than `task_timeout`.
     #[must_use]
     pub fn overdue(&self, now: Instant, silence: Duration, task_timeout: Duration) -> Vec<WorkerId> {
-        let silent = |worker: &Worker| silence < now.saturating_duration_since(worker.last_seen);
-        // A queued task waits for the one before it, so each task in hand has its own share of the time.
-        let mut stuck: HashSet<WorkerId> = HashSet::new();
-        for lease in self.leases.values() {
-            let in_hand = self.workers.get(&lease.worker).map_or(1, |worker| worker.in_hand().max(1));
-            let limit = task_timeout.saturating_mul(u32::try_from(in_hand).unwrap_or(u32::MAX));
-            if limit < now.saturating_duration_since(lease.since) {
-                stuck.insert(lease.worker);
-            }
-        }
-        let overdue = self.workers.iter().filter(|(id, worker)| silent(worker) || stuck.contains(id));
-        overdue.map(|(&id, _)| id).collect()
+        let overdue = |worker: &Worker| {
+            let silent = silence < now.saturating_duration_since(worker.last_seen);
+            // The oldest task is the one that runs, since it came or the one before it was done.
+            let oldest = worker.leases.first().and_then(|lease| self.leases.get(lease));
+            let since =
+                oldest.map(|lease| worker.last_outcome.map_or(lease.since, |done| done.max(lease.since)));
+            silent || since.is_some_and(|since| task_timeout < now.saturating_duration_since(since))
+        };
+        self.workers.iter().filter(|(_, worker)| overdue(worker)).map(|(&id, _)| id).collect()
     }
 
     /// A task waits for a worker.
@@ -159,7 +169,10 @@ impl Fleet {
     }
 
     /// Judges an outcome by its lease.
-    pub fn settle(&mut self, worker: WorkerId, lease: LeaseId) -> Verdict {
+    pub fn settle(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Verdict {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.last_outcome = Some(now);
+        }
         let current = self.leases.get(&lease).is_some_and(|lease| lease.worker == worker);
         match self.release(worker, lease) {
             Some(lease) if current => {
@@ -250,13 +263,14 @@ impl Fleet {
         self.leases.iter().filter(move |(_, lease)| lease.worker == worker).map(|(&id, _)| id)
     }
 
-    fn lose(&mut self, lease: LeaseId) -> Option<Loss> {
+    fn lose(&mut self, lease: LeaseId, losses: u32) -> Option<Loss> {
         let Lease { need, worker, .. } = self.leases.remove(&lease)?;
         let task = need.task;
-        if MAX_LOSSES <= need.losses {
+        let losses = need.losses + losses;
+        if MAX_LOSSES < losses {
             return Some(Loss::GivenUp(task));
         }
-        self.queue.push(Need { losses: need.losses + 1, avoid: Some(worker), ..need });
+        self.queue.push(Need { losses, avoid: Some(worker), ..need });
         Some(Loss::Requeued(task))
     }
 

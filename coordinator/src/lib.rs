@@ -91,6 +91,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
+    // A silence shorter than a heartbeat would lose every idle worker: several heartbeats must fit, one may get lost.
+    let options = Options { heartbeat: options.heartbeat.min(options.silence / 4), ..options };
     let actor = Handle::start(options, artifacts);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<JobsServer<JobsService>>().await;

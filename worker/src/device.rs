@@ -54,7 +54,10 @@ pub enum Order {
         lease: LeaseId,
     },
     /// The coordinator is gone: drop the tasks not yet begun and all kept tensors.
-    Reset,
+    Reset {
+        /// Told when nothing of the past is left: the running task has ended and its outcome is out.
+        done: tokio::sync::oneshot::Sender<()>,
+    },
 }
 
 /// The way to the device thread; the thread ends when this is dropped.
@@ -151,9 +154,11 @@ fn obey(order: Order, runner: &mut impl Runner, waiting: &mut VecDeque<Assignmen
         Order::Forget { digest } => runner.forget(digest),
         Order::Run(assignment) => waiting.push_back(assignment),
         Order::Withdraw { lease } => waiting.retain(|assignment| assignment.lease != lease),
-        Order::Reset => {
+        Order::Reset { done } => {
             waiting.clear();
             runner.forget_all();
+            // A worker that is ending does not wait for the answer.
+            let _ = done.send(());
         }
     }
 }
@@ -195,6 +200,21 @@ mod tests {
         device.tell(Order::Withdraw { lease: LeaseId::new(2) }).unwrap();
         (0..2).for_each(|_| open.send(()).unwrap());
         assert_eq!([outcomes.recv(), outcomes.recv()], [Ok(1), Ok(3)]);
+    }
+
+    #[test]
+    fn a_reset_leaves_nothing_of_the_past() {
+        let (device, open, outcomes) = started();
+        (1..=2).for_each(|lease| device.tell(order(lease)).unwrap());
+        let (done, mut cleared) = tokio::sync::oneshot::channel();
+        device.tell(Order::Reset { done }).unwrap();
+        // Lease 1 may run, or be dropped before it began; either way its end comes before the answer.
+        open.send(()).unwrap();
+        (&mut cleared).blocking_recv().unwrap();
+        assert!(outcomes.try_iter().all(|lease| lease == 1), "lease 2 was behind it and is dropped");
+        device.tell(order(3)).unwrap();
+        open.send(()).unwrap();
+        assert_eq!(outcomes.recv(), Ok(3));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::{
 };
 
 use tessera_proto::{Hello, ModelFacts, Outcome};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, library::Places};
@@ -116,9 +116,12 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
     let settings = options.clone();
     // Hashing and loading a model takes seconds.
     let started = tokio::task::spawn_blocking(move || start(&settings, report));
-    let (device, facts) = started.await.map_err(|_| Error::Start)??;
-    let hello = Hello { name: options.name.clone(), device: options.device.to_string(), model: facts };
     tokio::pin!(shutdown);
+    let (device, facts) = tokio::select! {
+        started = started => started.map_err(|_| Error::Start)??,
+        () = &mut shutdown => return Ok(()),
+    };
+    let hello = Hello { name: options.name.clone(), device: options.device.to_string(), model: facts };
     let mut waiting_since = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -131,9 +134,12 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
             Ok(mut link) => {
                 let ended = tokio::select! {
                     ended = link.serve(&device, &mut outcomes) => ended,
-                    () = &mut shutdown => return link.leave().await.map_err(Error::from),
+                    () = &mut shutdown => return Ok(link.leave(&device, &mut outcomes).await?),
                 };
-                device.tell(Order::Reset)?;
+                tokio::select! {
+                    cleared = clear(&device, &mut outcomes) => cleared?,
+                    () = &mut shutdown => return Ok(()),
+                }
                 (waiting_since, pause) = (Instant::now(), Duration::from_millis(100));
                 ended
             }
@@ -152,6 +158,22 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
             () = &mut shutdown => return Ok(()),
         }
     }
+}
+
+/// Waits until nothing of an ended stream is left on the device.
+///
+/// Leases are numbers that a restarted coordinator gives out again: an outcome of the old one must never reach the new.
+async fn clear(device: &Device, outcomes: &mut mpsc::Receiver<Outcome>) -> Result<(), Gone> {
+    let (done, mut cleared) = oneshot::channel();
+    device.tell(Order::Reset { done })?;
+    loop {
+        tokio::select! {
+            cleared = &mut cleared => break cleared.map_err(|_| Gone)?,
+            outcome = outcomes.recv() => drop(outcome.ok_or(Gone)?),
+        }
+    }
+    while outcomes.try_recv().is_ok() {}
+    Ok(())
 }
 
 /// `$TESSERA_HOME`, or `~/.local/share/tessera`: where downloads and caches lie.

@@ -125,11 +125,15 @@ impl Link {
         }
     }
 
-    /// Says goodbye; the coordinator gives our tasks to others when the stream ends.
-    pub(crate) async fn leave(self) -> Result<(), Error> {
+    /// Says goodbye, finishes the task in hand and waits for the coordinator to hang up.
+    pub(crate) async fn leave(
+        mut self,
+        device: &Device,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+    ) -> Result<(), Error> {
         // A coordinator that is gone needs no goodbye.
         let _ = self.outbox.send(FromWorker::Goodbye).await;
-        Ok(())
+        self.serve(device, outcomes).await
     }
 }
 

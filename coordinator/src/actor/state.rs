@@ -83,7 +83,9 @@ impl State {
             Command::Fetch { job, artifact, reply } => drop(reply.send(self.fetch(job, artifact))),
             Command::Enlist { hello, stream, reply } => {
                 let worker = self.enlist(*hello, stream, now);
-                let _ = reply.send(worker);
+                if reply.send(worker).is_err() {
+                    self.dismiss(worker, "hung up before it was welcomed", now);
+                }
             }
             Command::Said { worker, message } => self.said(worker, message, now),
             Command::Gone { worker } => self.dismiss(worker, "hung up", now),
@@ -210,7 +212,7 @@ impl State {
         };
         let late: Vec<JobId> = self.jobs.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
         for id in late {
-            let seconds = worker_wait.as_secs();
+            let seconds = worker_wait.as_secs_f64();
             let message = format!(
                 "no worker with the job's model connected within {seconds} s: start `tessera worker`"
             );

@@ -1,5 +1,7 @@
 //! Leases, losses and retries, with no network and no clock.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 use tessera_proto::ModelFacts;
 
@@ -47,9 +49,9 @@ fn a_lost_workers_tasks_go_elsewhere_and_its_late_outcome_is_dropped() {
     let second = fleet.enlist(hello("b"), now);
     let again = fleet.assign(now).remove(0);
     assert_eq!((again.worker, again.task), (second, order.task));
-    assert!(matches!(fleet.settle(first, order.lease), Verdict::Stale));
-    assert!(matches!(fleet.settle(second, again.lease), Verdict::Current(_)));
-    assert!(matches!(fleet.settle(second, again.lease), Verdict::Stale), "a result counts once");
+    assert!(matches!(fleet.settle(first, order.lease, now), Verdict::Stale));
+    assert!(matches!(fleet.settle(second, again.lease, now), Verdict::Current(_)));
+    assert!(matches!(fleet.settle(second, again.lease, now), Verdict::Stale), "a result counts once");
     assert_eq!(fleet.stale(), 2);
 }
 
@@ -76,11 +78,11 @@ fn a_failed_task_is_tried_once_more_on_another_worker() {
     fleet.enqueue(need(0, 0));
     let order = fleet.assign(now).remove(0);
     assert_eq!(order.worker, first);
-    let Verdict::Current(lease) = fleet.settle(first, order.lease) else { panic!("the lease holds") };
+    let Verdict::Current(lease) = fleet.settle(first, order.lease, now) else { panic!("the lease holds") };
     assert!(fleet.retry(lease));
     let order = fleet.assign(now).remove(0);
     assert_eq!(order.worker, second, "the first worker is avoided");
-    let Verdict::Current(lease) = fleet.settle(second, order.lease) else { panic!("the lease holds") };
+    let Verdict::Current(lease) = fleet.settle(second, order.lease, now) else { panic!("the lease holds") };
     assert!(!fleet.retry(lease), "twice is enough");
 }
 
@@ -111,6 +113,45 @@ fn silent_and_stuck_workers_are_overdue() {
     fleet.assign(start);
     fleet.heard(stuck, start + 11 * minute);
     assert_eq!(overdue(&fleet, 11 * minute), [stuck]);
+}
+
+#[test]
+fn a_queued_task_has_its_own_time() {
+    let (mut fleet, start) = (Fleet::default(), Instant::now());
+    let worker = fleet.enlist(hello("slow"), start);
+    (0..2).for_each(|number| fleet.enqueue(need(number, number)));
+    let first = fleet.assign(start).remove(0);
+    let minute = Duration::from_secs(60);
+    let overdue = |fleet: &Fleet, after| fleet.overdue(start + after, 100 * minute, 10 * minute);
+    assert!(matches!(fleet.settle(worker, first.lease, start + 9 * minute), Verdict::Current(_)));
+    assert!(overdue(&fleet, 18 * minute).is_empty(), "the second one began 9 minutes ago");
+    assert_eq!(overdue(&fleet, 20 * minute), [worker]);
+}
+
+#[test]
+fn a_worker_that_says_goodbye_finishes_what_it_runs() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    let leaving = fleet.enlist(hello("a"), now);
+    (0..2).for_each(|number| fleet.enqueue(need(number, number)));
+    let orders = fleet.assign(now);
+    assert_eq!(fleet.drain(leaving), [orders[1].lease]);
+    assert!(!fleet.is_drained(leaving));
+    let other = fleet.enlist(hello("b"), now);
+    assert_eq!(numbers(&fleet.assign(now)), [(other.get(), 1)]);
+    assert!(matches!(fleet.settle(leaving, orders[0].lease, now), Verdict::Current(_)));
+    assert!(fleet.is_drained(leaving));
+}
+
+#[test]
+fn leaving_in_order_is_no_loss() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    fleet.enqueue(need(0, 0));
+    for _ in 0..3 * MAX_LOSSES {
+        let worker = fleet.enlist(hello("rolling update"), now);
+        let order = fleet.assign(now).remove(0);
+        fleet.drain(worker);
+        assert_eq!(fleet.dismiss(worker), [Loss::Requeued(order.task)]);
+    }
 }
 
 #[test]
@@ -147,7 +188,7 @@ proptest! {
                 _ => if !open.is_empty() {
                     // Not removed from `open`: the same outcome may arrive twice.
                     let (worker, lease) = open[pick % open.len()];
-                    if let Verdict::Current(lease) = fleet.settle(worker, lease) {
+                    if let Verdict::Current(lease) = fleet.settle(worker, lease, now) {
                         accepted.push(lease.need.task.number.0);
                     }
                 },

@@ -12,6 +12,8 @@ use tessera_proto::{Digest, Hello, LeaseId, ModelFacts};
 pub struct Worker {
     hello: Hello,
     pub(super) last_seen: Instant,
+    /// When it last ended a task, whether that still counted or not.
+    pub(super) last_outcome: Option<Instant>,
     pub(super) leases: BTreeSet<LeaseId>,
     pub(super) kept: HashSet<Digest>,
     pub(super) draining: bool,
@@ -25,6 +27,7 @@ impl Worker {
         Self {
             hello,
             last_seen: now,
+            last_outcome: None,
             leases: BTreeSet::new(),
             kept: HashSet::new(),
             draining: false,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tessera_proto::{Digest, Guidance, Tensor};
 
-use super::{error::Error, plan::PassSetup};
+use super::plan::PassSetup;
 
 /// The embeddings of a job's texts.
 #[derive(Debug, Default)]
@@ -17,17 +17,13 @@ pub(super) struct Embeddings {
 // === impl Embeddings ===
 
 impl Embeddings {
-    /// One tensor `[tokens, width]` for each of `texts` texts.
-    pub(super) fn new(texts: usize, tensors: Vec<Tensor>) -> Result<Self, Error> {
-        if tensors.len() != texts {
-            return Err(Error::Count { expected: texts, actual: tensors.len() });
-        }
-        let named: Vec<_> =
-            tensors.into_iter().map(|tensor| (Digest::of(&tensor), Arc::new(tensor))).collect();
-        Ok(Self {
+    /// One tensor `[tokens, width]` for each text of the plan, in its order.
+    pub(super) fn new(tensors: impl Iterator<Item = Tensor>) -> Self {
+        let named: Vec<_> = tensors.map(|tensor| (Digest::of(&tensor), Arc::new(tensor))).collect();
+        Self {
             digests: named.iter().map(|(digest, _)| *digest).collect(),
             tensors: named.into_iter().collect(),
-        })
+        }
     }
 
     /// The tensor of this name.

@@ -71,6 +71,12 @@ impl Decode {
         Ok(Work::Decode { latent: Tensor::new([1, self.channels, height as usize, width as usize], values)? })
     }
 
+    /// The shape of a decoded tile, `[1, 3, h, w]`.
+    pub(super) fn shape(&self) -> [usize; 4] {
+        let (width, height) = self.plan.image.grid().padded();
+        [1, rgb::CHANNELS, height as usize, width as usize]
+    }
+
     /// Takes a decoded tile; returns the picture after the last one.
     pub(super) fn complete(&mut self, tile: TileIndex, image: Tensor) -> Result<Option<Decoded>, Error> {
         let Self { gather, picture, image: kept, plan, .. } = self;

@@ -24,6 +24,8 @@ pub(super) struct Encode {
 
 #[derive(Debug)]
 struct Results {
+    /// Planes of a result.
+    planes: usize,
     gather: Gather,
     /// The first `channels` planes that the encoder returns: the mean, `[c, h, w]`.
     mean: Vec<f32>,
@@ -45,6 +47,16 @@ impl Encode {
         Ok(Work::Encode { image: Tensor::new(shape, values)? })
     }
 
+    /// Whether a tile's result has a shape that we take: mean and log variance, or a latent, as the first one had it.
+    pub(super) fn fits(&self, shape: &[usize]) -> bool {
+        let (width, height) = self.plan.latent.grid().padded();
+        let &[1, planes, rows, columns] = shape else { return false };
+        let expected = self.results.as_ref().map(|results| results.planes);
+        let known =
+            expected.map_or(planes == self.channels || planes == 2 * self.channels, |known| planes == known);
+        known && (columns, rows) == (width as usize, height as usize)
+    }
+
     /// Takes a tile's moments; returns the latent as the UNet sees it, `[c, h, w]`, after the last one.
     ///
     /// The latent is the posterior's mean: the same picture gives the same latent. (A1111 draws a sample of it, whose
@@ -61,9 +73,9 @@ impl Encode {
             // Mean and log variance, or a latent alone from graphs that sample inside.
             let planes = moments.nchw().map_or(channels, |[_, planes, _, _]| planes.max(channels));
             let gather = Gather::new(Arc::clone(&self.plan.latent), planes);
-            Results { gather, mean: vec![0.0; channels * height * width] }
+            Results { planes, gather, mean: vec![0.0; channels * height * width] }
         });
-        let Results { gather, mean } = results;
+        let Results { gather, mean, .. } = results;
         gather.put(tile, moments.into_data(), |_, row, values| {
             if row.channel < channels {
                 let start = (row.channel * height + row.y as usize) * width + row.x0 as usize;

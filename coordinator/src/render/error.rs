@@ -21,6 +21,9 @@ pub enum Error {
         /// Tensors received.
         actual: usize,
     },
+    /// The arithmetic between two stages panicked.
+    #[error("a computation ended unexpectedly")]
+    Computation,
     /// A tile that does not fit its canvas.
     #[error(transparent)]
     Crop(#[from] canvas::crop::Error),

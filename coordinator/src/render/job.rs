@@ -17,7 +17,7 @@ mod tasks;
 
 use std::sync::Arc;
 
-use tessera_proto::{Digest, Segment, Stage, Tensor, Work};
+use tessera_proto::{Digest, Failure, FailureKind, Stage, Tensor, Work};
 
 use super::{
     compute::{self, Dump, Names, Noise, Origin},
@@ -51,8 +51,8 @@ pub struct Job {
 /// What the job waits for.
 #[derive(Debug)]
 enum State {
-    /// The embeddings.
-    Embedding,
+    /// The embeddings; those that have come, by text.
+    Embedding(Vec<Option<Tensor>>),
     /// A computation; `then` says what its result is for.
     Computing(Then),
     /// A pass.
@@ -81,18 +81,20 @@ impl Job {
     #[must_use]
     pub fn new(plan: Plan, source: Option<Picture>) -> (Self, Vec<Action>) {
         let total = plan.summary().tasks as u64;
+        let texts = plan.texts.len();
         let dump = plan.spec().dump.then(Dump::default);
         let mut job = Self {
             plan: Arc::new(plan),
             source,
             embeddings: Embeddings::default(),
-            state: State::Embedding,
+            state: State::Embedding(vec![None; texts]),
             tasks: Tasks::default(),
             dump,
-            progress: Progress::new(total),
+            progress: Progress::new(total, texts as u64),
         };
-        let request = job.tasks.open(Item::Embed, (0, 0), Vec::new());
-        (job, vec![Action::Enqueue(vec![request])])
+        // One task a text: a long one must not make a message that holds them all.
+        let requests = (0..texts).map(|text| job.tasks.open(Item::Embed(text), (0, 0), Vec::new())).collect();
+        (job, vec![Action::Enqueue(requests)])
     }
 
     /// What the job was planned to do.
@@ -116,7 +118,7 @@ impl Job {
             return Ok(None);
         };
         Ok(Some(match (item, &self.state) {
-            (Item::Embed, _) => Work::Embed { texts: self.texts() },
+            (Item::Embed(text), _) => Work::Embed { texts: vec![self.plan.texts[text].clone()] },
             (Item::Group(group), State::Denoising(then, pass)) => {
                 let (call, model_call) = pass.call(group);
                 let setup = self.setup(*then);
@@ -131,6 +133,35 @@ impl Job {
             (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
             _ => return Ok(None),
         }))
+    }
+
+    /// Judges a result before it changes anything: one tensor, of the shape that the task implies, every value a number.
+    ///
+    /// # Errors
+    /// It is not; the task may be tried again.
+    pub fn check(&self, task: TaskNumber, tensors: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
+        let wrong = |message| Err(Failure { kind: FailureKind::WrongShape, message });
+        let [tensor] = tensors.as_slice() else {
+            return wrong(format!("the result has {} tensors, must have 1", tensors.len()));
+        };
+        let fits = match (self.tasks.get(task), &self.state) {
+            (Some(Item::Embed(_)), _) => {
+                let width = self.plan.facts().embedding_width as usize;
+                matches!(tensor.shape(), &[_, columns] if columns == width)
+            }
+            (Some(Item::Group(group)), State::Denoising(_, pass)) => tensor.shape() == pass.shape(group),
+            (Some(Item::Decode(_)), State::Decoding(_, decode)) => tensor.shape() == decode.shape(),
+            (Some(Item::Encode(_)), State::Encoding(encode)) => encode.fits(tensor.shape()),
+            _ => true,
+        };
+        if !fits {
+            return wrong(format!("the result has shape {:?}, which does not fit its task", tensor.shape()));
+        }
+        if !tensor.is_finite() {
+            let message = "the result holds NaN or infinity".to_owned();
+            return Err(Failure { kind: FailureKind::NotFinite, message });
+        }
+        Ok(tensors)
     }
 
     /// A tensor that a task's work names.
@@ -176,13 +207,17 @@ impl Job {
     }
 
     fn done(&mut self, item: Item, tensors: Vec<Tensor>) -> Result<Vec<Action>, Error> {
-        if let Item::Embed = item {
-            self.embeddings = Embeddings::new(self.texts().len(), tensors)?;
-            return Ok(self.embedded());
-        }
         let [tensor] = <[Tensor; 1]>::try_from(tensors)
             .map_err(|tensors| Error::Count { expected: 1, actual: tensors.len() })?;
         match (item, &mut self.state) {
+            (Item::Embed(text), State::Embedding(tensors)) => {
+                tensors[text] = Some(tensor);
+                if tensors.iter().any(Option::is_none) {
+                    return Ok(Vec::new());
+                }
+                self.embeddings = Embeddings::new(tensors.drain(..).flatten());
+                Ok(self.embedded())
+            }
             (Item::Group(group), State::Denoising(_, pass)) => {
                 let ready = pass.complete(group, &tensor)?;
                 if pass.is_done() { self.denoised() } else { Ok(self.enqueue_groups(ready)) }
@@ -371,10 +406,6 @@ impl Job {
             Then::Hires => self.plan.hires.as_ref(),
         };
         setup.expect("a pass that runs was planned")
-    }
-
-    fn texts(&self) -> Vec<Vec<Segment>> {
-        self.plan.texts.clone()
     }
 
     fn noise(&self, then: Then) -> Noise {

@@ -133,6 +133,14 @@ impl Pass {
         self.groups[group.0 as usize].tiles[0]
     }
 
+    /// The shape of a group's tiles and of their output, `[n, c, h, w]`.
+    #[must_use]
+    pub fn shape(&self, group: GroupIndex) -> [usize; 4] {
+        let (width, height) = self.plan.tiling.grid().padded();
+        let tiles = self.groups[group.0 as usize].tiles.len();
+        [tiles, self.plan.channels, height as usize, width as usize]
+    }
+
     /// The group's tiles as the network gets them, before scaling: `[n, c, h, w]`.
     ///
     /// # Errors
@@ -148,8 +156,7 @@ impl Pass {
         for (&tile, values) in tiles.iter().zip(batch.chunks_exact_mut(length)) {
             crop(latent, grid.tile(tile), grid.padded(), values)?;
         }
-        let (width, height) = grid.padded();
-        Ok(Tensor::new([tiles.len(), plan.channels, height as usize, width as usize], batch)?)
+        Ok(Tensor::new(self.shape(group), batch)?)
     }
 
     /// Takes the network's guided output for a group's tiles; returns the groups that may be sent now.

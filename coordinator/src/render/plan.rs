@@ -38,20 +38,23 @@ pub enum Error {
     /// The prompt cannot be read.
     #[error(transparent)]
     Prompt(#[from] prompt::Error),
-    /// The target exceeds what we render.
-    #[error(
-        "the target is {width}x{height} px, the limit is {} px a side: take a smaller scale",
-        limits::SIDE
-    )]
+    /// A picture exceeds what we render.
+    #[error("the {what} is {width}x{height} px, the limit is {} px a side: {advice}", limits::SIDE)]
     Target {
+        /// What is too large.
+        what: &'static str,
+        /// What to do.
+        advice: &'static str,
         /// Columns, px.
         width: u64,
         /// Rows, px.
         height: u64,
     },
-    /// The target is smaller than one latent px.
-    #[error("the target is {width}x{height} px, each side needs at least 8 px")]
+    /// A picture is smaller than one latent px.
+    #[error("the {what} is {width}x{height} px, each side needs at least 8 px")]
     TargetSmall {
+        /// What is too small.
+        what: &'static str,
         /// Columns, px.
         width: u64,
         /// Rows, px.
@@ -69,10 +72,27 @@ pub enum Error {
         /// Another way, if there is one.
         advice: &'static str,
     },
-    /// One decoded tile would not fit into a message.
+    /// The tiles cover the canvas too often.
+    #[error("the tiles cover the canvas {redundancy:.0} times over, the limit is 256: take less overlap")]
+    Redundancy {
+        /// Area of all tiles by area of the canvas.
+        redundancy: f64,
+    },
+    /// One batch of tiles would not fit into a message.
     #[error(
-        "vae tiles of {width}x{height} latent px decode to {mib} MiB each, the limit is {} MiB: \
-         use --vae blend or a smaller --vae-tile",
+        "a batch of {batch} tiles has {mib} MiB, the limit is {} MiB: take a smaller --tile-batch or --tile",
+        limits::FLEET_MESSAGE >> 20
+    )]
+    BatchBytes {
+        /// Tiles in the batch.
+        batch: usize,
+        /// Their size, MiB.
+        mib: usize,
+    },
+    /// One tile of the VAE would not fit into a message.
+    #[error(
+        "vae tiles of {width}x{height} latent px are pictures of {mib} MiB each, the limit is {} MiB: \
+         use --vae blend, or a smaller --vae-tile or --vae-encode-tile",
         limits::FLEET_MESSAGE >> 20
     )]
     VaeTileBytes {

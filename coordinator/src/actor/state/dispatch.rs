@@ -63,7 +63,7 @@ impl State {
         let work = match work {
             Ok(Some(work)) => work,
             // Cannot happen while leases and jobs agree; a lease for nothing must not block the worker.
-            Ok(None) => return self.void(*worker, *lease),
+            Ok(None) => return self.void(*worker, *lease, now),
             Err(error) => {
                 self.fail(task.job, cluster(error.to_string()), now);
                 return None;
@@ -94,8 +94,8 @@ impl State {
         entry.ledger.task_sent(stage, worker, bytes, now);
     }
 
-    fn void(&mut self, worker: WorkerId, lease: LeaseId) -> Option<Work> {
-        let _ = self.fleet.settle(worker, lease);
+    fn void(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Work> {
+        let _ = self.fleet.settle(worker, lease, now);
         None
     }
 

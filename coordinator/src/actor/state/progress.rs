@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{Artifact, FailureKind, FromWorker, JobId, JobState, Outcome, WorkerId};
+use tessera_proto::{Artifact, FailureKind, FromWorker, JobId, JobState, Outcome, ToWorker, WorkerId};
 
 use super::State;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         entry::{Entry, Phase, cluster, request},
     },
     fleet::{Lease, Loss, MAX_LOSSES, TaskName, Verdict},
-    render::{Action, Event, Output},
+    render::{self, Action, Event, Output},
     report::TaskTimes,
 };
 
@@ -20,14 +20,21 @@ impl State {
         self.fleet.heard(worker, now);
         match message {
             FromWorker::Hello(_) | FromWorker::Heartbeat => {}
-            FromWorker::Goodbye => self.fleet.drain(worker),
+            FromWorker::Goodbye => {
+                for lease in self.fleet.drain(worker) {
+                    self.tell(worker, ToWorker::Withdraw { lease });
+                }
+            }
             FromWorker::Outcome(outcome) => self.outcome(worker, outcome, now),
+        }
+        if self.fleet.is_drained(worker) {
+            self.dismiss(worker, "said goodbye", now);
         }
     }
 
     fn outcome(&mut self, worker: WorkerId, outcome: Outcome, now: Instant) {
         let Outcome { lease, busy, result } = outcome;
-        let lease = match self.fleet.settle(worker, lease) {
+        let lease = match self.fleet.settle(worker, lease, now) {
             Verdict::Current(lease) => lease,
             Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
         };
@@ -36,7 +43,7 @@ impl State {
             return;
         };
         let Some(job) = entry.job() else { return };
-        match result {
+        match result.and_then(|tensors| job.check(number, tensors)) {
             Ok(tensors) => {
                 let stage = job.progress().stage;
                 let bytes = tensors.iter().map(|tensor| tensor.byte_len() as u64).sum();
@@ -117,11 +124,14 @@ impl State {
                 Action::Enqueue(requests) => self.enqueue(id, requests),
                 Action::Compute(computation) => {
                     let commands = self.commands.clone();
-                    self.runtime.spawn_blocking(move || {
-                        let event = computation.run();
+                    let computing = self.runtime.spawn_blocking(move || computation.run());
+                    self.runtime.spawn(async move {
+                        // A panic must not leave the job waiting for ever.
+                        let event =
+                            computing.await.unwrap_or(Event::Computed(Err(render::Error::Computation)));
                         // An actor that is gone needs no result.
                         if let Some(commands) = commands.upgrade() {
-                            let _ = commands.blocking_send(Command::Computed { job: id, event });
+                            let _ = commands.send(Command::Computed { job: id, event }).await;
                         }
                     });
                 }

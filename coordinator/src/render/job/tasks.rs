@@ -28,7 +28,8 @@ pub struct Progress {
 /// What a task is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Item {
-    Embed,
+    /// The text of this index.
+    Embed(usize),
     Group(GroupIndex),
     Decode(TileIndex),
     Encode(TileIndex),
@@ -44,9 +45,9 @@ pub(super) struct Tasks {
 // === impl Progress ===
 
 impl Progress {
-    /// At the start of a job of `total` tasks.
-    pub(super) const fn new(total: u64) -> Self {
-        Self { stage: Stage::Embed, stage_done: 0, stage_total: 1, done: 0, total }
+    /// At the start of a job of `total` tasks, `texts` of which embed.
+    pub(super) const fn new(total: u64, texts: u64) -> Self {
+        Self { stage: Stage::Embed, stage_done: 0, stage_total: texts, done: 0, total }
     }
 
     /// One more result.

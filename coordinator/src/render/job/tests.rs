@@ -8,17 +8,17 @@ use tessera_proto::{
 
 use super::*;
 
+/// Width of an embedding of the simulated model.
+const WIDTH: usize = 768;
+
 /// What a made-up model answers: a function of the work alone.
 fn answer(work: &Work) -> Vec<Tensor> {
     let wave = |values: &[f32]| values.iter().map(|value| (value * 0.7).sin()).collect::<Vec<_>>();
     match work {
-        Work::Embed { texts } => texts
-            .iter()
-            .enumerate()
-            .map(|(index, _)| {
-                Tensor::new([77, 1], vec![f32::from(u8::try_from(index).unwrap()); 77]).unwrap()
-            })
-            .collect(),
+        Work::Embed { texts } => {
+            let length = u16::try_from(format!("{texts:?}").len()).unwrap();
+            vec![Tensor::new([77, WIDTH], vec![f32::from(length); 77 * WIDTH]).unwrap()]
+        }
         Work::Denoise { tiles, .. } => vec![Tensor::new(tiles.shape(), wave(tiles.data())).unwrap()],
         Work::Encode { image } => {
             let [_, _, h, w] = image.nchw().unwrap();
@@ -71,6 +71,7 @@ fn run(
         if next.is_empty() {
             let task = open.swap_remove(pick(open.len()));
             let tensors = answer(&job.work(task).unwrap().unwrap());
+            let tensors = job.check(task, tensors).unwrap();
             next = job.apply(Event::Done { task, tensors }).unwrap();
             assert!(job.work(task).unwrap().is_none(), "a task is over once its result is in");
         }
@@ -122,8 +123,8 @@ fn the_dump_holds_every_tensor_by_its_name() {
         ("hires_noise", vec![1, 4, 12, 16]),
         ("hires_start", vec![1, 4, 12, 16]),
         ("image", vec![1, 3, 96, 128]),
-        ("negative_embeds", vec![1, 77, 1]),
-        ("prompt_embeds", vec![1, 77, 1]),
+        ("negative_embeds", vec![1, 77, WIDTH]),
+        ("prompt_embeds", vec![1, 77, WIDTH]),
         ("upscaled_latent", vec![1, 4, 12, 16]),
     ]
     .map(|(name, shape)| (name.to_owned(), shape))
@@ -132,10 +133,20 @@ fn the_dump_holds_every_tensor_by_its_name() {
 }
 
 #[test]
+fn a_result_that_does_not_fit_is_refused() {
+    let (job, _) = Job::new(plan(|_| (), None), None);
+    let refusal = |tensors| job.check(TaskNumber(0), tensors).unwrap_err();
+    assert_eq!(refusal(Vec::new()).kind, FailureKind::WrongShape);
+    assert_eq!(refusal(vec![Tensor::zeros([77, 3]).unwrap()]).kind, FailureKind::WrongShape);
+    let nan = Tensor::new([1, WIDTH], vec![f32::NAN; WIDTH]).unwrap();
+    assert_eq!(refusal(vec![nan]).kind, FailureKind::NotFinite);
+}
+
+#[test]
 fn a_result_that_does_not_fit_ends_the_job() {
     let (mut job, _) = Job::new(plan(|_| (), None), None);
     let error = job.apply(Event::Done { task: TaskNumber(0), tensors: Vec::new() }).unwrap_err();
-    assert_eq!(error.to_string(), "a task returned 0 tensors where 3 were expected");
+    assert_eq!(error.to_string(), "a task returned 0 tensors where 1 were expected");
     let late = Event::Done { task: TaskNumber(99), tensors: Vec::new() };
     assert!(job.apply(late).unwrap().is_empty(), "a task that does not exist changes nothing");
 }

@@ -33,6 +33,29 @@ pub(super) struct Hires {
     pub(super) target: Size,
 }
 
+/// What a size is of, for messages.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Input,
+    Target,
+    Cover,
+}
+
+// === impl Role ===
+
+impl Role {
+    /// What it is called, and what to do when it is too large.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Input => ("input picture", "make it smaller first"),
+            Self::Target => ("target", "take a smaller scale"),
+            Self::Cover => {
+                ("input, enlarged to cover the target,", "take a target of a ratio nearer to the input's")
+            }
+        }
+    }
+}
+
 // === impl Sizes ===
 
 impl Sizes {
@@ -55,7 +78,7 @@ pub(super) fn resolve(
     let unit = facts.vae_scale;
     let native = facts.sample_size * unit;
     let given = image.or(spec.base).unwrap_or(Size { width: native, height: native });
-    let base = rounded(wide(given), unit)?;
+    let base = rounded(Role::Input, wide(given), unit)?;
     if base != given {
         notes.push(format!(
             "the input is {}x{} px, resized to {}x{} px: sides must be multiples of {unit}",
@@ -83,7 +106,7 @@ fn cover_and_target(
     match target {
         Target::Scale(scale) => {
             let wanted = (scaled(width, scale), scaled(height, scale));
-            let target = rounded(wanted, unit)?;
+            let target = rounded(Role::Target, wanted, unit)?;
             if wide(target) != wanted {
                 notes.push(format!(
                     "{scale} times the base is {}x{} px, rounded down to {}x{} px: sides must be multiples of {unit}",
@@ -93,20 +116,20 @@ fn cover_and_target(
             Ok((target, target))
         }
         Target::Size(Size { width: x, height: 0 }) => {
-            let target = rounded((x.into(), u64::from(x) * height / width), unit)?;
+            let target = rounded(Role::Target, (x.into(), u64::from(x) * height / width), unit)?;
             Ok((target, target))
         }
         Target::Size(Size { width: 0, height: y }) => {
-            let target = rounded((u64::from(y) * width / height, y.into()), unit)?;
+            let target = rounded(Role::Target, (u64::from(y) * width / height, y.into()), unit)?;
             Ok((target, target))
         }
         Target::Size(size) => {
-            let target = rounded(wide(size), unit)?;
+            let target = rounded(Role::Target, wide(size), unit)?;
             let (x, y) = wide(size);
             // Which side of the base is too short for the target's ratio decides which one is met exactly.
             let cover =
                 if width * y < x * height { (x, x * height / width) } else { (y * width / height, y) };
-            let cover = rounded(cover, unit)?;
+            let cover = rounded(Role::Cover, cover, unit)?;
             let cover =
                 Size { width: cover.width.max(target.width), height: cover.height.max(target.height) };
             Ok((cover, target))
@@ -130,15 +153,16 @@ fn scaled(side: u64, scale: f64) -> u64 {
 }
 
 /// Rounds both sides down to multiples of `unit` and checks the bounds.
-fn rounded((width, height): (u64, u64), unit: u32) -> Result<Size, Error> {
+fn rounded(role: Role, (width, height): (u64, u64), unit: u32) -> Result<Size, Error> {
+    let (what, advice) = role.words();
     let down = |side: u64| side / u64::from(unit) * u64::from(unit);
     let (w, h) = (down(width), down(height));
     if w == 0 || h == 0 {
-        return Err(Error::TargetSmall { width, height });
+        return Err(Error::TargetSmall { what, width, height });
     }
     let side = |side: u64| u32::try_from(side).ok().filter(|&side| side <= limits::SIDE);
     match (side(w), side(h)) {
         (Some(width), Some(height)) => Ok(Size { width, height }),
-        _ => Err(Error::Target { width, height }),
+        _ => Err(Error::Target { what, advice, width, height }),
     }
 }

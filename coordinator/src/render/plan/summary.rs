@@ -74,7 +74,7 @@ pub(super) fn of(plan: &Plan) -> Summary {
         base: plan.base_size(),
         target: plan.target(),
         texts: plan.texts.len(),
-        tasks: 1 + stages.iter().map(|stage| stage.tasks).sum::<usize>(),
+        tasks: plan.texts.len() + stages.iter().map(|stage| stage.tasks).sum::<usize>(),
         stages,
         notes: plan.notes.clone(),
     }

@@ -103,4 +103,24 @@ fn what_cannot_be_rendered_is_refused_with_a_way_out() {
         job.vae = VaeMode::Off;
     }));
     assert!(untiled.contains("768 MiB each, the limit is 208 MiB"), "{untiled}");
+    let encode = text(plan_with(|job| {
+        job.upscaler = Upscaler::Lanczos;
+        job.base = Some(size(512, 1024));
+        job.target = Target::Size(size(4096, 4096));
+        job.vae = VaeMode::Off;
+    }));
+    assert!(encode.contains("384 MiB each, the limit is 208 MiB"), "{encode}");
+    let batch = text(plan_with(|job| {
+        (job.base, job.target, job.tile_base) = (Some(size(16384, 16384)), Target::Scale(1.0), true);
+        (job.tile, job.overlap, job.tile_batch) = (Some(size(512, 512)), Some(400), 64);
+    }));
+    assert_eq!(
+        batch,
+        "a batch of 64 tiles has 256 MiB, the limit is 208 MiB: take a smaller --tile-batch or --tile"
+    );
+    let waste = text(plan_with(|job| {
+        (job.base, job.tile_base) = (Some(size(2048, 2048)), true);
+        (job.tile, job.overlap) = (Some(size(128, 128)), Some(123));
+    }));
+    assert!(waste.contains("times over, the limit is 256"), "{waste}");
 }

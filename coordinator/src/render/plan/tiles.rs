@@ -8,13 +8,23 @@ use tessera_proto::{
 };
 
 use super::{Error, Planner, VaePlan, latent};
-use crate::canvas::{Axis, AxisRequest, Grid, Tiling, WeightKind};
+use crate::{
+    canvas::{Axis, AxisRequest, Grid, Tiling, WeightKind},
+    picture::rgb,
+};
 
 /// Default side of a VAE decoder tile, latent px: what Tiled VAE takes for 8 GB of memory and for CPUs.
 const VAE_TILE: u32 = 64;
 
 /// Default side of a VAE encoder tile, image px: likewise.
 const VAE_ENCODE_TILE: u32 = 512;
+
+/// Largest tensor of a task, bytes; the rest of its message is below 64 KiB.
+const LARGEST_TENSOR: usize = limits::FLEET_MESSAGE - (64 << 10);
+
+/// Most often that tiles may cover the canvas. diffusers' panorama, with a stride of an eighth of the window, covers it
+/// up to 64 times; far beyond it lies only waste, of the devices' time and of the coordinator's memory.
+const MAX_REDUNDANCY: f64 = 256.0;
 
 impl Planner<'_> {
     /// The denoising tiles over a canvas of `size` px.
@@ -35,6 +45,10 @@ impl Planner<'_> {
         };
         let x = axis(canvas.width, tile.width)?;
         let grid = Grid::new(x, axis(canvas.height, tile.height)?).map_err(Error::Tiles)?;
+        let redundancy = grid.redundancy();
+        if MAX_REDUNDANCY < redundancy {
+            return Err(Error::Redundancy { redundancy });
+        }
         if grid.is_padded() {
             let (width, height) = grid.padded();
             self.notes.push(format!(
@@ -44,18 +58,17 @@ impl Planner<'_> {
                 grid.y().tile()
             ));
         }
-        Ok(Tiling::new(grid, WeightKind::from(spec.tile_method)))
+        let tiling = Tiling::new(grid, WeightKind::from(spec.tile_method));
+        let batch = (spec.tile_batch as usize).min(tiling.grid().tiles().len());
+        let bytes = batch * tiling.tile_len(facts.latent_channels as usize) * size_of::<f32>();
+        if LARGEST_TENSOR < bytes {
+            return Err(Error::BatchBytes { batch, mib: bytes >> 20 });
+        }
+        Ok(tiling)
     }
 
     pub(super) fn vae_decode(&self, size: Size) -> Result<VaePlan, Error> {
-        let plan = self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))?;
-        let (width, height) = plan.latent.grid().padded();
-        let bytes = plan.image.tile_len(3) * size_of::<f32>();
-        // The rest of the message is a few hundred bytes.
-        if limits::FLEET_MESSAGE - (64 << 10) < bytes {
-            return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
-        }
-        Ok(plan)
+        self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))
     }
 
     pub(super) fn vae_encode(&self, size: Size) -> Result<VaePlan, Error> {
@@ -78,6 +91,11 @@ impl Planner<'_> {
         let grid = Grid::new(axis(canvas.width)?, axis(canvas.height)?).map_err(Error::VaeTiles)?;
         let latent = Tiling::new(grid, WeightKind::Ramp);
         let image = latent.scaled(self.facts.vae_scale, WeightKind::Ramp).map_err(Error::VaeTiles)?;
+        let (width, height) = latent.grid().padded();
+        let bytes = image.tile_len(rgb::CHANNELS) * size_of::<f32>();
+        if LARGEST_TENSOR < bytes {
+            return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
+        }
         Ok(VaePlan { latent: Arc::new(latent), image: Arc::new(image) })
     }
 }

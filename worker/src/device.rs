@@ -206,11 +206,11 @@ mod tests {
     fn a_reset_leaves_nothing_of_the_past() {
         let (device, open, outcomes) = started();
         (1..=2).for_each(|lease| device.tell(order(lease)).unwrap());
-        let (done, mut cleared) = tokio::sync::oneshot::channel();
+        let (done, cleared) = tokio::sync::oneshot::channel();
         device.tell(Order::Reset { done }).unwrap();
         // Lease 1 may run, or be dropped before it began; either way its end comes before the answer.
         open.send(()).unwrap();
-        (&mut cleared).blocking_recv().unwrap();
+        cleared.blocking_recv().unwrap();
         assert!(outcomes.try_iter().all(|lease| lease == 1), "lease 2 was behind it and is dropped");
         device.tell(order(3)).unwrap();
         open.send(()).unwrap();

@@ -1,5 +1,7 @@
 //! A job from its first state to its last: a job's id in, its end or why it has none out.
 
+mod patience;
+
 use std::time::Duration;
 
 use tessera_proto::{FailureClass, JobId, JobState, JobStatus};
@@ -13,6 +15,7 @@ use crate::{
     output::Output,
     progress::Progress,
 };
+use patience::{Lack, Patience};
 
 /// How long a coordinator may take to cancel a job before we leave without its word.
 const CANCEL: Duration = Duration::from_secs(5);
@@ -41,7 +44,7 @@ pub(crate) struct Follow<'a> {
     pub(crate) on_interrupt: OnInterrupt,
     /// The workers that we started for it.
     pub(crate) fleet: Option<&'a mut Fleet>,
-    /// How long it may wait for a worker, where we are to watch over that.
+    /// How long it may lack a worker, where we are to watch over that.
     pub(crate) patience: Option<Duration>,
 }
 
@@ -59,13 +62,17 @@ impl Follow<'_> {
     /// Shows the job's progress until it is done.
     ///
     /// # Errors
-    /// It failed, was cancelled or interrupted, cannot be done by our workers, or waited too long for one.
+    /// It failed, was cancelled or interrupted, cannot be done by our workers, or lacked one for too long.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
-        let mut statuses = self.client.watch(self.job).await?;
+        let Some(statuses) = self.interrupt.or(self.client.watch(self.job)).await else {
+            return Err(self.interrupted().await);
+        };
+        let mut statuses = statuses?;
         let mut progress = Progress::new(self.output);
         let mut notes = Notes::default();
-        let mut deadline = self.patience.map(|patience| Instant::now() + patience);
+        let mut patience = Patience::new(self.patience, Instant::now());
         loop {
+            let deadline = patience.deadline();
             let happening = tokio::select! {
                 status = statuses.next() => Happening::Status(status),
                 event = next_event(self.fleet.as_deref_mut()) => Happening::Fleet(event),
@@ -75,8 +82,8 @@ impl Follow<'_> {
             match happening {
                 Happening::Status(status) => {
                     let status = status?.ok_or_else(|| self.hung_up())?;
-                    if status.state != JobState::Waiting {
-                        deadline = None;
+                    if patience.heed(&status, Instant::now()) {
+                        self.say_loss();
                     }
                     notes.show(&status, self.output);
                     progress.show(&status, self.output)?;
@@ -86,7 +93,7 @@ impl Follow<'_> {
                 }
                 Happening::Fleet(event) => self.fleet_event(event).await?,
                 Happening::Interrupt => return Err(self.interrupted().await),
-                Happening::Impatience => return Err(self.impatient().await),
+                Happening::Impatience => return Err(self.impatient(patience.lack()).await),
             }
         }
     }
@@ -105,34 +112,43 @@ impl Follow<'_> {
         Err(failure)
     }
 
-    async fn interrupted(&mut self) -> Failure {
-        if self.on_interrupt == OnInterrupt::Leave {
-            return Failure::interrupted(format!("stopped watching; job {} goes on", self.job));
-        }
-        self.output.note("cancelling the job; Ctrl-C again stops at once");
-        if self.cancel().await {
-            Failure::interrupted("interrupted: the job was cancelled and no file was written")
-        } else {
-            Failure::interrupted(
-                "interrupted: no file was written, but the coordinator did not confirm the end",
-            )
+    /// Workers of our own tell their ends themselves.
+    fn say_loss(&self) {
+        if self.fleet.is_none() {
+            let limit = self.patience.map(|limit| format!(" for at most {} s", limit.as_secs_f64()));
+            let limit = limit.unwrap_or_default();
+            self.output.note(format_args!(
+                "no worker is left: the job waits{limit} until another one with its model connects"
+            ));
         }
     }
 
-    async fn impatient(&mut self) -> Failure {
+    async fn interrupted(&mut self) -> Failure {
+        match self.on_interrupt {
+            OnInterrupt::Leave => Failure::interrupted(format!("stopped watching; job {} goes on", self.job)),
+            OnInterrupt::Cancel => {
+                end_for_user(self.client.cancel(self.job), self.interrupt, self.output).await
+            }
+        }
+    }
+
+    async fn impatient(&mut self, lack: Option<Lack>) -> Failure {
         self.cancel().await;
         let seconds = self.patience.unwrap_or_default().as_secs_f64();
-        Failure::usage(anyhow::anyhow!(
-            "no worker with the job's model connected within {seconds} s: see `tessera workers`, or wait longer with --worker-wait"
-        ))
+        let advice = "see `tessera workers`, or wait longer with --worker-wait";
+        match lack {
+            Some(Lack::Another) => Failure::failed(anyhow::anyhow!(
+                "no worker is left that has the job's model, and no other connected within {seconds} s: {advice}"
+            )),
+            Some(Lack::First) | None => Failure::usage(anyhow::anyhow!(
+                "no worker with the job's model connected within {seconds} s: {advice}"
+            )),
+        }
     }
 
-    /// Asks the coordinator to end the job; whether it said so in time. A second signal ends the wait.
-    async fn cancel(&mut self) -> bool {
-        tokio::select! {
-            answer = timeout(CANCEL, self.client.cancel(self.job)) => matches!(answer, Ok(Ok(_))),
-            () = self.interrupt.next() => false,
-        }
+    /// Asks the coordinator to end the job, as far as it answers in time. A signal ends the wait.
+    async fn cancel(&mut self) {
+        self.interrupt.or(timeout(CANCEL, self.client.cancel(self.job))).await;
     }
 
     fn hung_up(&self) -> Failure {
@@ -140,6 +156,21 @@ impl Follow<'_> {
             "the coordinator hung up before job {} ended: see `tessera jobs` for what became of it",
             self.job
         ))
+    }
+}
+
+/// Ends a job because the user wants that, and says what became of it. A second signal ends the wait.
+pub(crate) async fn end_for_user(
+    cancel: impl Future<Output = Result<JobStatus, client::Error>>,
+    interrupt: &mut Interrupt,
+    output: &Output,
+) -> Failure {
+    output.note("cancelling the job; Ctrl-C again stops at once");
+    match interrupt.or(timeout(CANCEL, cancel)).await {
+        Some(Ok(Ok(_))) => Failure::interrupted("interrupted: the job was cancelled and no file was written"),
+        _ => Failure::interrupted(
+            "interrupted: no file was written, but the coordinator did not confirm the end",
+        ),
     }
 }
 

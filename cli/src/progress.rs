@@ -5,6 +5,8 @@ mod line;
 mod lines;
 
 pub(crate) use line::seconds;
+#[cfg(test)]
+pub(crate) use line::tests::status;
 
 use tessera_proto::JobStatus;
 use tokio::time::Instant;

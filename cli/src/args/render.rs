@@ -50,7 +50,7 @@ pub(crate) struct MachineArgs {
     /// Run the networks as exported, without fused attention: slower, and much more memory
     #[arg(long, conflicts_with = "coordinator")]
     pub(crate) no_fuse: bool,
-    /// Give up when no worker has connected after this many seconds
+    /// Give up when no worker has connected after this many seconds, or no other one after the last has gone
     ///
     /// A minute, because reading and optimising a full-size model takes tens of seconds from a slow disk.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]

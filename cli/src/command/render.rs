@@ -1,8 +1,8 @@
 //! `tessera render`: a prompt or a picture in, a hires PNG out.
 
-use std::time::Instant;
+use std::{pin::pin, time::Instant};
 
-use tessera_proto::JobSpec;
+use tessera_proto::{JobId, JobSpec};
 
 use crate::{
     args::RenderArgs,
@@ -10,7 +10,7 @@ use crate::{
     environment::Environment,
     event::Event,
     exit::Failure,
-    follow::{Follow, OnInterrupt},
+    follow::{Follow, OnInterrupt, end_for_user},
     interrupt::Interrupt,
     local::{Cluster, Fleet},
     options::{self, Files, Machines},
@@ -34,16 +34,17 @@ pub(super) async fn run(args: RenderArgs, output: &Output) -> Result<(), Failure
     let errand = Errand { spec, files: &files, output };
     let finished = match machines {
         Machines::Cluster { address, patience, .. } => {
-            let client = Client::connect(&address).await?;
+            let client = interrupt.or(Client::connect(&address)).await.ok_or_else(unsubmitted)??;
             errand.run(client, &mut interrupt, Watch::Cluster { patience }).await?
         }
         Machines::Local(local) => {
             let mut cluster =
                 Cluster::start(&local, &environment.executable).await.map_err(Failure::failed)?;
             let watch = Watch::Local(&mut cluster.fleet);
-            let finished = match Client::connect(&cluster.address).await {
-                Ok(client) => errand.run(client, &mut interrupt, watch).await,
-                Err(error) => Err(Failure::failed(error)),
+            let finished = match interrupt.or(Client::connect(&cluster.address)).await {
+                Some(Ok(client)) => errand.run(client, &mut interrupt, watch).await,
+                Some(Err(error)) => Err(Failure::failed(error)),
+                None => Err(unsubmitted()),
             };
             // A signal ends the wait alone: what is left is killed when its handle is dropped.
             interrupt.or(cluster.stop()).await;
@@ -79,7 +80,7 @@ impl Errand<'_> {
         watch: Watch<'_>,
     ) -> Result<Finished, Failure> {
         let seed = self.spec.seed;
-        let job = client.submit(self.spec).await?;
+        let job = submit(&mut client, self.spec, interrupt, self.output).await?;
         if self.output.style() == Style::Json {
             self.output.json(&Event::Submitted { job: job.to_string(), seed })?;
         }
@@ -102,6 +103,29 @@ impl Errand<'_> {
             () = interrupt.next() => Err(Failure::interrupted("interrupted: no file was written")),
         }
     }
+}
+
+/// Hands a job in. A signal before the answer ends the job, which may have arrived all the same.
+async fn submit(
+    client: &mut Client,
+    spec: JobSpec,
+    interrupt: &mut Interrupt,
+    output: &Output,
+) -> Result<JobId, Failure> {
+    let mut canceller = client.clone();
+    let mut submitting = pin!(client.submit(spec));
+    match interrupt.or(&mut submitting).await {
+        Some(job) => Ok(job?),
+        None => {
+            // Its id comes with the answer.
+            let cancel = async { canceller.cancel(submitting.await?).await };
+            Err(end_for_user(cancel, interrupt, output).await)
+        }
+    }
+}
+
+fn unsubmitted() -> Failure {
+    Failure::interrupted("interrupted: no job was submitted")
 }
 
 /// The last line: file, size, time, seed.

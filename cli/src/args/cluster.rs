@@ -111,7 +111,7 @@ pub(crate) struct CoordinatorArgs {
     /// Fail a job when no worker with its model has connected after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) worker_wait: f64,
-    /// Take a worker for lost when nothing has been heard of it for this many seconds
+    /// Take a worker for lost when nothing has been heard of it for this many seconds; at least 0.4
     #[arg(long, value_name = "SECONDS")]
     pub(crate) silence: Option<f64>,
     /// Give a task to another worker when it has not come back after this many seconds

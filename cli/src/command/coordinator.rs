@@ -16,6 +16,12 @@ use crate::{
 /// How long clients may take to fetch what they have begun to: workers never hang up by themselves.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Heartbeats in the shortest silence that takes a worker for lost: late ones must not do that.
+const HEARTBEATS: u32 = 4;
+
+/// Shortest `--silence`, s: with four heartbeats in it, workers spend their time on tasks all the same.
+const MIN_SILENCE: f64 = 0.4;
+
 /// Serves jobs and workers.
 pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Failure> {
     let mut options = options(&args)?;
@@ -51,9 +57,17 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
 fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failure> {
     let default = tessera_coordinator::Options::default();
     let or = |flag, value: Option<f64>, default| value.map_or(Ok(default), |value| seconds(flag, value));
+    let silence = or("--silence", args.silence, default.silence).map_err(Failure::usage)?;
+    if silence < Duration::from_secs_f64(MIN_SILENCE) {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--silence is {} seconds, must be at least {MIN_SILENCE}: workers are heard of {HEARTBEATS} times in it",
+            silence.as_secs_f64()
+        )));
+    }
     Ok(tessera_coordinator::Options {
+        heartbeat: default.heartbeat.min(silence / HEARTBEATS),
+        silence,
         worker_wait: seconds("--worker-wait", args.worker_wait).map_err(Failure::usage)?,
-        silence: or("--silence", args.silence, default.silence).map_err(Failure::usage)?,
         task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
             .map_err(Failure::usage)?,
         ..default
@@ -68,4 +82,42 @@ async fn listen(text: &str) -> Result<TcpListener, Failure> {
         let error = anyhow::Error::new(error).context(format!("cannot listen on {address}"));
         Failure::usage(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        args::{Cli, Command},
+        exit::Exit,
+    };
+
+    fn parsed(flags: &[&str]) -> Result<tessera_coordinator::Options, Failure> {
+        let line = ["tessera", "coordinator"].iter().chain(flags);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Coordinator(args) => options(&args),
+            other => panic!("not a coordinator: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_worker_is_heard_of_four_times_in_the_silence_that_loses_it() {
+        let heartbeat = |flags: &[&str]| parsed(flags).unwrap().heartbeat;
+        assert_eq!(heartbeat(&[]), Duration::from_secs(2));
+        assert_eq!(heartbeat(&["--silence", "600"]), Duration::from_secs(2));
+        assert_eq!(heartbeat(&["--silence", "1"]), Duration::from_millis(250));
+        assert_eq!(heartbeat(&["--silence", "0.4"]), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_silence_that_loses_every_worker_is_refused() {
+        let failure = parsed(&["--silence", "0.3"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(
+            failure.sentence(),
+            "--silence is 0.3 seconds, must be at least 0.4: workers are heard of 4 times in it"
+        );
+    }
 }

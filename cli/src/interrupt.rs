@@ -1,4 +1,4 @@
-//! The user's wish to stop: SIGINT (Ctrl-C) and SIGTERM in, one event each out.
+//! The user's wish to stop: SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) in, one event each out.
 
 use std::io;
 
@@ -9,6 +9,9 @@ pub(crate) struct Interrupt {
     int: tokio::signal::unix::Signal,
     #[cfg(unix)]
     term: tokio::signal::unix::Signal,
+    /// `None` where a closed terminal is not to end the process, as under `nohup`.
+    #[cfg(unix)]
+    hup: Option<tokio::signal::unix::Signal>,
 }
 
 // === impl Interrupt ===
@@ -21,7 +24,9 @@ impl Interrupt {
     #[cfg(unix)]
     pub(crate) fn install() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+        // Before the signal is taken over: afterwards nobody can tell.
+        let hup = hangup_counts().then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())?, hup })
     }
 
     /// Takes the signals over.
@@ -41,9 +46,16 @@ impl Interrupt {
     /// Waits for the next signal; safe to drop and call again.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hup {
+                Some(hup) => hup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.int.recv() => {}
             _ = self.term.recv() => {}
+            _ = hangup => {}
         }
     }
 
@@ -54,5 +66,37 @@ impl Interrupt {
             // Without signals nobody can interrupt.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Whether SIGHUP is ours to take: who started us under `nohup` had it ignored, and taking it over would undo that.
+///
+/// Only Linux says so in a file; elsewhere the signal keeps the effect that it has.
+#[cfg(unix)]
+fn hangup_counts() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !ignores_hangup(&status))
+}
+
+/// Whether a process with this `/proc/PID/status` ignores SIGHUP: bit N-1 of `SigIgn`, a hexadecimal mask, stands for
+/// signal N (proc(5)), and SIGHUP is signal 1. A mask that cannot be read may hold it.
+#[cfg(unix)]
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_hangup_stays_ignored() {
+        let status = |mask: &str| format!("SigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+        // What nohup leaves, what a Rust program has by itself (SIGPIPE, signal 13), and both.
+        assert!(ignores_hangup(&status("0000000000000001")));
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        assert!(ignores_hangup(&status("0000000000001001")));
+        assert!(ignores_hangup("no such line"));
     }
 }

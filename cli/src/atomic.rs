@@ -53,20 +53,35 @@ impl Draft {
         self.file.write_all(bytes).map_err(|error| Error::new(&self.target, &error))
     }
 
-    /// Moves the file to its final name, once it is safely on the disk.
+    /// Moves the files to their final names in the order given, once all are safely on the disk. Where one cannot be
+    /// moved, those moved before it are removed again.
     ///
     /// # Errors
-    /// The disk is full or gone, or the name is taken by a folder.
-    pub(crate) fn publish(self) -> Result<(), Error> {
-        let Self { file, target } = self;
-        let fail = |error: io::Error| Error::new(&target, &error);
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(&target).map_err(|error| fail(error.error))?;
-        // The new name survives a power cut only with its folder; where folders cannot be synced, the file is whole
-        // all the same.
+    /// The disk is full or gone, or a name is taken by a folder.
+    pub(crate) fn publish(drafts: Vec<Self>) -> Result<(), Error> {
+        drafts.iter().try_for_each(Self::sync)?;
+        let mut published = Vec::with_capacity(drafts.len());
+        for Self { file, target } in drafts {
+            if let Err(error) = file.persist(&target) {
+                for path in &published {
+                    // It stays behind only where the disk has gone meanwhile.
+                    let _ = fs::remove_file(path);
+                }
+                return Err(Error::new(&target, &error.error));
+            }
+            published.push(target);
+        }
+        // New names survive a power cut only with their folder; where folders cannot be synced, the files are whole all
+        // the same.
         #[cfg(unix)]
-        let _ = fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all());
+        for path in &published {
+            let _ = fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+        }
         Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.file.as_file().sync_all().map_err(|error| Error::new(&self.target, &error))
     }
 }
 
@@ -124,7 +139,7 @@ mod tests {
         draft.write(b"ne").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
         draft.write(b"w").unwrap();
-        draft.publish().unwrap();
+        Draft::publish(vec![draft]).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["out.png"]);
     }
@@ -147,7 +162,7 @@ mod tests {
         let plain = folder.path().join("plain");
         fs::write(&plain, "").unwrap();
         let target = folder.path().join("out.png");
-        Draft::create(&target).unwrap().publish().unwrap();
+        Draft::publish(vec![Draft::create(&target).unwrap()]).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&target), mode(&plain));
     }
@@ -168,7 +183,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("out.png");
         fs::create_dir(&target).unwrap();
-        assert!(Draft::create(&target).unwrap().publish().is_err());
+        assert!(Draft::publish(vec![Draft::create(&target).unwrap()]).is_err());
         assert_eq!(names(folder.path()), ["out.png"]);
+    }
+
+    #[test]
+    fn files_appear_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["out.json", "out.png", "out.safetensors"].map(|name| folder.path().join(name));
+        let drafts = || paths.iter().map(|path| Draft::create(path).unwrap()).collect();
+        fs::create_dir(&paths[1]).unwrap();
+        let error = Draft::publish(drafts()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot write {}: ", paths[1].display())), "{error}");
+        assert_eq!(names(folder.path()), ["out.png"], "only the folder was there before");
+        fs::remove_dir(&paths[1]).unwrap();
+        Draft::publish(drafts()).unwrap();
+        assert_eq!(names(folder.path()), ["out.json", "out.png", "out.safetensors"]);
     }
 }

@@ -39,8 +39,7 @@ pub(crate) async fn collect(client: &mut Client, job: JobId, files: &Files) -> R
         .ok_or_else(|| Failure::failed(anyhow::anyhow!("the coordinator sent a picture that is no PNG")))?;
     drafts.push(picture);
     // Syncing to the disk takes as long as the disk takes.
-    tokio::task::block_in_place(|| drafts.into_iter().try_for_each(Draft::publish))
-        .map_err(Failure::failed)?;
+    tokio::task::block_in_place(|| Draft::publish(drafts)).map_err(Failure::failed)?;
     Ok(Finished { job, path: files.picture.clone(), width, height })
 }
 

@@ -13,11 +13,12 @@
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
+mod questions;
 mod tasks;
 
 use std::sync::Arc;
 
-use tessera_proto::{Digest, Failure, FailureKind, Stage, Tensor, Work};
+use tessera_proto::{Digest, Stage, Tensor};
 
 use super::{
     compute::{self, Dump, Names, Noise, Origin},
@@ -30,7 +31,7 @@ use super::{
     pass::{GroupIndex, Pass},
     plan::{Enlarge, PassSetup, Plan},
 };
-use crate::{canvas::TileIndex, fleet::TaskNumber, picture::Picture};
+use crate::{canvas::TileIndex, picture::Picture};
 
 pub use tasks::Progress;
 use tasks::{Item, Tasks};
@@ -109,61 +110,6 @@ impl Job {
         self.progress
     }
 
-    /// The work of a task whose result has not been given.
-    ///
-    /// # Errors
-    /// None in a consistent job.
-    pub fn work(&self, task: TaskNumber) -> Result<Option<Work>, Error> {
-        let Some(item) = self.tasks.get(task) else {
-            return Ok(None);
-        };
-        Ok(Some(match (item, &self.state) {
-            (Item::Embed(text), _) => Work::Embed { texts: vec![self.plan.texts[text].clone()] },
-            (Item::Group(group), State::Denoising(then, pass)) => {
-                let (call, model_call) = pass.call(group);
-                let setup = self.setup(*then);
-                Work::Denoise {
-                    tiles: pass.tiles(group)?,
-                    input_scale: model_call.c_in,
-                    timestep: model_call.timestep,
-                    guidance: self.embeddings.guidance(setup, call, self.plan.spec().cfg_scale),
-                }
-            }
-            (Item::Decode(tile), State::Decoding(_, decode)) => decode.work(tile)?,
-            (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
-            _ => return Ok(None),
-        }))
-    }
-
-    /// Judges a result before it changes anything: one tensor, of the shape that the task implies, every value a number.
-    ///
-    /// # Errors
-    /// It is not; the task may be tried again.
-    pub fn check(&self, task: TaskNumber, tensors: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        let wrong = |message| Err(Failure { kind: FailureKind::WrongShape, message });
-        let [tensor] = tensors.as_slice() else {
-            return wrong(format!("the result has {} tensors, must have 1", tensors.len()));
-        };
-        let fits = match (self.tasks.get(task), &self.state) {
-            (Some(Item::Embed(_)), _) => {
-                let width = self.plan.facts().embedding_width as usize;
-                matches!(tensor.shape(), &[_, columns] if columns == width)
-            }
-            (Some(Item::Group(group)), State::Denoising(_, pass)) => tensor.shape() == pass.shape(group),
-            (Some(Item::Decode(_)), State::Decoding(_, decode)) => tensor.shape() == decode.shape(),
-            (Some(Item::Encode(_)), State::Encoding(encode)) => encode.fits(tensor.shape()),
-            _ => true,
-        };
-        if !fits {
-            return wrong(format!("the result has shape {:?}, which does not fit its task", tensor.shape()));
-        }
-        if !tensor.is_finite() {
-            let message = "the result holds NaN or infinity".to_owned();
-            return Err(Failure { kind: FailureKind::NotFinite, message });
-        }
-        Ok(tensors)
-    }
-
     /// A tensor that a task's work names.
     #[must_use]
     pub fn tensor(&self, digest: Digest) -> Option<&Arc<Tensor>> {
@@ -173,20 +119,6 @@ impl Job {
     /// All tensors that works of this job may name.
     pub fn tensors(&self) -> impl Iterator<Item = Digest> {
         self.embeddings.digests()
-    }
-
-    /// A task in words, for messages: "hires tile 7, model call 3".
-    #[must_use]
-    pub fn describe(&self, task: TaskNumber) -> String {
-        let stage = self.progress.stage.name();
-        match (self.tasks.get(task), &self.state) {
-            (Some(Item::Group(group)), State::Denoising(_, pass)) => {
-                format!("{stage} tile {}, model call {}", pass.first_tile(group).0, pass.call(group).0)
-            }
-            (Some(Item::Decode(tile)), _) => format!("{stage} tile {} (vae decoder)", tile.0),
-            (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
-            _ => stage.to_owned(),
-        }
     }
 
     /// Moves on.

@@ -87,7 +87,7 @@ impl Source {
         let within = |folder: &&str| {
             self.path.starts_with(&format!("{folder}/")) || self.path == format!("{folder}.rs")
         };
-        PURE.iter().any(|folder| within(folder))
+        PURE.iter().any(within)
     }
 
     pub(super) fn is_edge(&self) -> bool {

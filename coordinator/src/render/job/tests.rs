@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use tessera_proto::{
-    JobSpec, ModelFacts,
+    FailureKind, JobSpec, ModelFacts, Work,
     job::{Choice, Draft, Size, Target, Upscaler},
 };
 
 use super::*;
+use crate::fleet::TaskNumber;
 
 /// Width of an embedding of the simulated model.
 const WIDTH: usize = 768;

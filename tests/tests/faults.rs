@@ -100,7 +100,7 @@ fn a_job_waits_for_its_first_worker() {
 fn the_late_result_of_a_worker_that_hung_is_dropped() {
     let flags = SIMULATED.replace("--hires-steps 6", "--hires-steps 10");
     let expected = undisturbed("sim:0", None, &flags);
-    let mut cluster = Cluster::start(&["--silence", "3"]).with_workers(&["sim:60", "sim:60"], None);
+    let mut cluster = Cluster::start(&["--silence", "1"]).with_workers(&["sim:60", "sim:60"], None);
     let pending = start(&cluster, &flags);
     pending.reached("hires", 5);
     cluster.workers[0].signal(Signal::Stop);
@@ -111,6 +111,17 @@ fn the_late_result_of_a_worker_that_hung_is_dropped() {
     let rendered = pending.rendered();
     assert!(1.0 <= lost_tasks(&rendered), "{:?}", rendered.report());
     assert_eq!(rendered.hash(), expected);
+}
+
+/// Workers show themselves more often where the coordinator listens for a shorter time.
+#[test]
+fn an_idle_worker_is_not_lost_to_a_short_silence() {
+    let cluster = Cluster::start(&["--silence", "0.8"]).with_workers(&["sim:0"], None);
+    let listed = || cluster.run(&["workers", "--json"]).stdout;
+    let id = |text: &str| tessera_tests::report::parse(text.trim())["worker"].clone();
+    let first = id(&listed());
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(id(&listed()), first, "a worker that was lost comes back under another id");
 }
 
 /// A local worker is started again by `render` itself.

@@ -19,5 +19,8 @@ deploy/fetch-onnxruntime.sh cpu
 say 'build (a first one takes some minutes)'
 cargo build --locked --package tessera
 
+say 'examples in the documentation'
+cargo test --locked --workspace --doc
+
 say 'tests'
-cargo test --locked --workspace "$@"
+cargo test --locked --workspace --lib --bins --tests "$@"

@@ -38,6 +38,7 @@ run golden_panorama.py "$work/torch" "$golden"
 run solvers.py "$golden"
 run noise.py "$golden"
 run resize_golden.py "$golden/resize.safetensors"
+run prompt_golden.py "$golden"
 
 if [ "${1:-}" = --check ]; then
     differing=0

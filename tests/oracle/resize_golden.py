@@ -60,7 +60,9 @@ def main():
     latents(tensors)
     pictures(tensors)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(out), metadata={"torch": torch.__version__, "pillow": Image.__version__})
+    # One key: several would be written in any order.
+    made_with = f"torch {torch.__version__}, pillow {Image.__version__}"
+    save_file(tensors, str(out), metadata={"made_with": made_with})
     print(f"{out}: {len(tensors)} tensors, {out.stat().st_size} bytes")
 
 

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Ended, Running},
+    process::{Ended, Running, Signal},
     program,
 };
 
@@ -38,6 +38,19 @@ impl Cluster {
         let coordinator = Running::start(command.args(flags));
         let url = coordinator.line(START, |line| line.starts_with("http://"));
         Self { workers: Vec::new(), coordinator, url, artifacts }
+    }
+
+    /// Kills the coordinator and starts another one at its address; workers look for it again by themselves.
+    ///
+    /// # Panics
+    /// It does not listen.
+    pub fn restart_coordinator(&mut self) {
+        self.coordinator.signal(Signal::Kill);
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let mut command = program::command();
+        command.args(["coordinator", "--listen", &address]).arg("--artifacts").arg(self.artifacts.path());
+        self.coordinator = Running::start(&mut command);
+        self.coordinator.line(START, |line| line.starts_with("http://"));
     }
 
     /// Starts one worker per device, with the model where devices need one, and waits until all are connected.

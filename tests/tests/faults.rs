@@ -113,6 +113,36 @@ fn the_late_result_of_a_worker_that_hung_is_dropped() {
     assert_eq!(rendered.hash(), expected);
 }
 
+/// A new coordinator gives the numbers of leases out again: what a worker computed for the old one must not count.
+#[test]
+fn a_restarted_coordinator_takes_no_result_of_the_old_one() {
+    let flags = "--width 64 --height 64 --steps 1 --scale 1";
+    let expected = undisturbed("sim:0", None, flags);
+    let mut cluster = Cluster::start(&[]).with_workers(&["sim:1000"], None);
+    let submit =
+        ["submit", "another picture", "--width", "64", "--height", "64", "--steps", "1", "--scale", "1"];
+    assert_eq!(cluster.run(&submit).code, Some(0));
+    // The worker is in the middle of the first task when its coordinator goes.
+    thread::sleep(Duration::from_millis(300));
+    cluster.restart_coordinator();
+    assert_eq!(start(&cluster, flags).rendered().hash(), expected);
+}
+
+/// The only worker dies and none comes: the client that waits gives up, in words.
+#[test]
+fn a_job_without_workers_ends_for_the_one_who_waits() {
+    let mut cluster = Cluster::start(&[]).with_workers(&["sim:200"], None);
+    let pending = Render::new("a photo of a cat")
+        .args(["--json", "--worker-wait", "2", "--coordinator", cluster.url()])
+        .flags("--width 64 --height 64 --steps 20 --scale 1")
+        .start();
+    pending.reached("base", 1);
+    cluster.workers[0].signal(Signal::Kill);
+    let failed = pending.failed();
+    assert_eq!(failed.ended.code, Some(1), "{:?}", failed.ended);
+    assert!(failed.ended.stderr.contains("no worker is left"), "{}", failed.ended.stderr);
+}
+
 /// Workers show themselves more often where the coordinator listens for a shorter time.
 #[test]
 fn an_idle_worker_is_not_lost_to_a_short_silence() {

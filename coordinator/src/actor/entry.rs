@@ -164,7 +164,8 @@ impl Entry {
 pub(super) fn serves(wanted: &ModelRef, facts: &ModelFacts) -> bool {
     match wanted {
         ModelRef::Any => true,
-        ModelRef::Name(name) => *name == facts.name,
+        // The short hash is what `tessera workers` and the PNG show.
+        ModelRef::Name(name) => *name == facts.name || *name == facts.short_hash(),
         ModelRef::Hash(hash) => *hash == facts.hash,
     }
 }

@@ -23,7 +23,7 @@ use std::{
 use tessera_proto::{Digest, Hello, JobId, LeaseId, WorkerId};
 
 use queue::Queue;
-pub use queue::{Need, Priority, TaskName, TaskNumber};
+pub use queue::{Line, Need, Priority, TaskName, TaskNumber};
 pub use worker::Worker;
 
 /// Tasks that a worker holds at most: one runs, one is ready, so that the device never waits for the network.
@@ -38,6 +38,8 @@ pub struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
     queue: Queue,
     leases: HashMap<LeaseId, Lease>,
+    /// The worker that has each line of tasks.
+    homes: HashMap<Line, WorkerId>,
     next_worker: u64,
     next_lease: u64,
     stale: u64,
@@ -108,6 +110,7 @@ impl Fleet {
     pub fn drain(&mut self, id: WorkerId) -> Vec<LeaseId> {
         let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
         worker.draining = true;
+        self.homes.retain(|_, home| *home != id);
         let void: Vec<LeaseId> = worker.leases.iter().skip(1).copied().collect();
         for &lease in &void {
             if let Some(Lease { need, .. }) = self.release(id, lease) {
@@ -126,6 +129,7 @@ impl Fleet {
     /// The worker is gone: its tasks wait again, ahead of the others of their rank.
     pub fn dismiss(&mut self, id: WorkerId) -> Vec<Loss> {
         let Some(worker) = self.workers.remove(&id) else { return Vec::new() };
+        self.homes.retain(|_, home| *home != id);
         let mut lost: Vec<LeaseId> = self.leases_of(id).collect();
         lost.sort_unstable();
         // One that left in order is not suspected of having died of its task.
@@ -155,6 +159,7 @@ impl Fleet {
     /// A job ended: its tasks wait no more. Returns the leases that are void now, and their workers.
     pub fn drop_job(&mut self, job: JobId) -> Vec<(WorkerId, LeaseId)> {
         self.queue.drop_job(job);
+        self.homes.retain(|line, _| line.job != job);
         let of_job = |lease: &Lease| lease.need.task.job == job;
         let void: Vec<_> = self
             .leases
@@ -194,6 +199,10 @@ impl Fleet {
     pub fn retry(&mut self, lease: Lease) -> bool {
         if 0 < lease.need.failures {
             return false;
+        }
+        // Elsewhere means that the line moves.
+        if let Some(line) = lease.need.line {
+            self.homes.remove(&line);
         }
         let need = Need { failures: 1, avoid: Some(lease.worker), ..lease.need };
         self.queue.push(need);
@@ -248,7 +257,12 @@ impl Fleet {
         let alone =
             self.workers.values().filter(|worker| worker.model().hash == model && !worker.draining).count()
                 < 2;
-        let need = self.queue.pop(model, |need| alone || need.avoid != Some(id))?;
+        let homes = &self.homes;
+        let at_home = |need: &Need| need.line.and_then(|line| homes.get(&line)).is_none_or(|home| *home == id);
+        let need = self.queue.pop(model, |need| at_home(need) && (alone || need.avoid != Some(id)))?;
+        if let Some(line) = need.line {
+            self.homes.insert(line, id);
+        }
         self.next_lease += 1;
         let lease = LeaseId::new(self.next_lease);
         let worker = self.workers.get_mut(&id)?;

@@ -28,6 +28,15 @@ pub struct Priority {
     pub rank: u32,
 }
 
+/// Tasks of a job that build on one another: what one leaves on its worker spares the next one work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Line {
+    /// The job.
+    pub job: JobId,
+    /// Which of its lines.
+    pub index: u32,
+}
+
 /// What a task needs to be run.
 #[derive(Debug, Clone)]
 pub struct Need {
@@ -39,6 +48,8 @@ pub struct Need {
     pub priority: Priority,
     /// Tensors that its work names.
     pub tensors: Vec<Digest>,
+    /// The line of tasks that it goes on with: it waits for the worker that has the line, as long as that lives.
+    pub line: Option<Line>,
     /// Times it failed on a worker.
     pub failures: u32,
     /// Times it lost its worker.

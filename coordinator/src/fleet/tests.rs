@@ -19,6 +19,7 @@ fn need(number: u64, call: u64) -> Need {
         model: ModelFacts::simulated().hash,
         priority: Priority { job: 0, call, rank: 0 },
         tensors: Vec::new(),
+        line: None,
         failures: 0,
         losses: 0,
         avoid: None,
@@ -37,6 +38,23 @@ fn every_worker_gets_a_first_task_before_any_gets_a_second() {
     (0..5).for_each(|number| fleet.enqueue(need(number, 9 - number)));
     assert_eq!(numbers(&fleet.assign(now)), [(1, 4), (2, 3), (1, 2), (2, 1)]);
     assert!(fleet.assign(now).is_empty(), "both hands are full");
+}
+
+#[test]
+fn a_line_of_tasks_stays_on_its_worker_until_that_is_gone() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    let workers = [fleet.enlist(hello("a"), now), fleet.enlist(hello("b"), now)];
+    let next = |number, index| Need { line: Some(Line { job: JOB, index }), ..need(number, number) };
+    (0..4).for_each(|number| fleet.enqueue(next(number, u32::try_from(number % 2).unwrap())));
+    let orders = fleet.assign(now);
+    assert_eq!(numbers(&orders), [(1, 0), (2, 1), (1, 2), (2, 3)], "line 0 on one, line 1 on the other");
+    for order in orders {
+        assert!(matches!(fleet.settle(order.worker, order.lease, now), Verdict::Current(_)));
+    }
+    (4..6).for_each(|number| fleet.enqueue(next(number, 0)));
+    assert_eq!(numbers(&fleet.assign(now)), [(1, 4), (1, 5)], "the other one is idle, but has not the line");
+    assert_eq!(fleet.dismiss(workers[0]).len(), 2);
+    assert_eq!(numbers(&fleet.assign(now)), [(2, 4), (2, 5)], "it moves when its worker is gone");
 }
 
 #[test]

@@ -23,6 +23,7 @@ impl State {
                 model,
                 priority: Priority { job: order, call, rank },
                 tensors,
+                line: None,
                 failures: 0,
                 losses: 0,
                 avoid: None,

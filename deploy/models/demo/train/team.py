@@ -146,7 +146,7 @@ class Run:
 
 def to_tensor(pictures):
     """uint8 [N, H, W, 3] to float [N, 3, H, W] in [-1, 1]."""
-    t = torch.from_numpy(np.ascontiguousarray(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
+    t = torch.from_numpy(np.array(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
     return t.contiguous(memory_format=torch.channels_last)
 
 

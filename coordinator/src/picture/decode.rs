@@ -61,6 +61,25 @@ pub enum Error {
 /// # Errors
 /// The bytes are of no known format, damaged, or of too large an image.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, Error> {
+    let Decoded { image, .. } = decode_as_is(bytes, max_pixels)?;
+    let rgb = if image.color().has_alpha() { on_white(&image) } else { image.to_rgb8().into_raw() };
+    Ok(Picture::new(image.width(), image.height(), rgb)
+        .expect("an image has three bytes for each of its pixels"))
+}
+
+/// An image file, read.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// The upright image, in the file's own samples.
+    pub(super) image: DynamicImage,
+    /// What the file's format is called.
+    pub(super) format: &'static str,
+    /// The file's EXIF data, where the decoder finds any.
+    pub(super) exif: Option<Vec<u8>>,
+}
+
+/// As [`decode`], without making 8-bit RGB of it.
+pub(super) fn decode_as_is(bytes: &[u8], max_pixels: u64) -> Result<Decoded, Error> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|_| Error::Format)?;
     let format = reader.format().and_then(name).ok_or(Error::Format)?;
     let mut limits = Limits::no_limits();
@@ -79,16 +98,15 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, Error> {
     remaining.reserve(decoder.total_bytes()).map_err(failed)?;
     decoder.set_limits(remaining).map_err(failed)?;
     // Damaged EXIF data is no reason to refuse a picture.
+    let exif = decoder.exif_metadata().unwrap_or(None);
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
-    let rgb = if image.color().has_alpha() { on_white(&image) } else { image.to_rgb8().into_raw() };
-    Ok(Picture::new(image.width(), image.height(), rgb)
-        .expect("an image has three bytes for each of its pixels"))
+    Ok(Decoded { image, format, exif })
 }
 
 /// The RGB bytes of an image on white.
-fn on_white(image: &DynamicImage) -> Vec<u8> {
+pub(super) fn on_white(image: &DynamicImage) -> Vec<u8> {
     let over = |value: u8, alpha: u8| {
         let (value, alpha) = (u32::from(value), u32::from(alpha));
         u8::try_from((value * alpha + 255 * (255 - alpha) + 127) / 255)

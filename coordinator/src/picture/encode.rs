@@ -1,5 +1,7 @@
 //! PNG files: a picture and its metadata in, the file's bytes out; the same bytes for the same input.
 
+use std::io::Write;
+
 use png::{BitDepth, ColorType, Compression};
 
 use super::rgb::Picture;
@@ -58,17 +60,26 @@ fn write(bytes: &mut Vec<u8>, picture: &Picture, metadata: Metadata<'_>) -> Resu
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
     encoder.set_compression(Compression::Fast);
+    add_texts(&mut encoder, metadata)?;
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.rgb())?;
+    writer.finish()
+}
+
+/// Adds the texts of a picture as chunks.
+pub(super) fn add_texts<W: Write>(
+    encoder: &mut png::Encoder<'_, W>,
+    metadata: Metadata<'_>,
+) -> Result<(), png::EncodingError> {
     if let Some(text) = metadata.parameters.map(without_nul) {
         let is_latin1 = text.chars().all(|c| u32::from(c) <= 0xFF);
         let add = if is_latin1 { png::Encoder::add_text_chunk } else { png::Encoder::add_itxt_chunk };
-        add(&mut encoder, PARAMETERS.to_owned(), text)?;
+        add(encoder, PARAMETERS.to_owned(), text)?;
     }
     if let Some(text) = metadata.tessera.map(without_nul) {
         encoder.add_itxt_chunk(TESSERA.to_owned(), text)?;
     }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(picture.rgb())?;
-    writer.finish()
+    Ok(())
 }
 
 fn without_nul(text: &str) -> String {

@@ -239,7 +239,7 @@ pub fn quantise(value: f32) -> u8 {
 }
 
 /// The first value of a row that is no number.
-fn not_finite(row: Row, values: &[f32]) -> Error {
+pub(super) fn not_finite(row: Row, values: &[f32]) -> Error {
     let (x, value) =
         (row.x0..).zip(values).find(|(_, value)| !value.is_finite()).expect("a value is not finite");
     Error::NotFinite { x, y: row.y, channel: row.channel, value: *value }

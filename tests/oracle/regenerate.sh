@@ -33,6 +33,7 @@ else
 fi
 
 run golden_parts.py "$work/torch" "$golden"
+run tiled_vae.py "$work/torch" "$golden"
 run golden_render.py "$golden"
 run golden_panorama.py "$work/torch" "$golden"
 run solvers.py "$golden"

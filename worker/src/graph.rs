@@ -2,7 +2,8 @@
 //!
 //! A [`Model`] is parsed within bounds ([`limits`]), checked once (names, order, sizes of tensors: `check`), and may
 //! then be searched ([`View`]: who makes and who reads a value, what is known of its shape) and rewritten
-//! ([`attention`]). A rewrite keeps the topological order and ends with [`prune::prune`].
+//! ([`attention`]) or cut into stages ([`staged`]). A rewrite keeps the topological order and ends with
+//! [`prune::prune`].
 
 pub mod attention;
 mod check;
@@ -14,6 +15,7 @@ mod model;
 pub mod onnx;
 pub mod prune;
 mod shape;
+pub mod staged;
 mod view;
 mod wire;
 

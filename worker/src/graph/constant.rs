@@ -12,16 +12,26 @@ pub(super) const MAX_VALUES: usize = 16;
 /// Whole numbers beyond 2^53 are rounded, which turns "to the very end" into "far beyond the end": the same thing.
 #[must_use]
 pub(super) fn values(tensor: &TensorProto) -> Option<Vec<f64>> {
+    if MAX_VALUES < count(tensor)? { None } else { all(tensor) }
+}
+
+/// The values of a tensor of numbers, however many; `None` when it lies outside the file or holds no numbers.
+#[must_use]
+pub(super) fn all(tensor: &TensorProto) -> Option<Vec<f64>> {
     if tensor.data_location() == DataLocation::External {
         return None;
     }
-    let count = tensor.dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
-    let count = usize::try_from(count).ok().filter(|&count| count <= MAX_VALUES)?;
+    let count = count(tensor)?;
     let values = match &tensor.raw_data {
         Some(raw) => from_raw(tensor.kind(), raw)?,
         None => from_list(tensor)?,
     };
     (values.len() == count).then_some(values)
+}
+
+fn count(tensor: &TensorProto) -> Option<usize> {
+    let count = tensor.dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
+    usize::try_from(count).ok()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounding beyond 2^53 is documented above")]

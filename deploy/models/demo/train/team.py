@@ -44,6 +44,14 @@ class Team:
         if self.size > 1:
             dist.barrier()
 
+    def claim(self, path):
+        """Whether a piece of shared work falls to this process: to the first of this run that asks."""
+        try:
+            os.close(os.open(f"{path}.{os.environ.get('MASTER_PORT', 0)}-{os.getppid()}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
     def mean(self, tensors, steps):
         """Replaces every tensor by its mean over the processes, weighted by steps; returns the sum of steps."""
         if self.size == 1:
@@ -93,8 +101,9 @@ class Run:
             self.opt.load_state_dict(saved["opt"])
             self.steps, self.before = saved["steps"], saved["clock"]
             team.say(f"goes on at step {self.steps}, {self.before / 60:.1f} of {minutes:g} min")
-        self.started = time.time()
-        self.now = team.clock(self.before)
+        team.wait()
+        self.started = team.clock(time.time())  # one clock for all, from when all are ready
+        self.now = self.before
         self.next, self.saved = self.now + PERIOD, self.now
 
     def going(self):

@@ -58,7 +58,7 @@ main() {
     --upscaler "$work/demo-2x.safetensors" --upscaler "$work/demo-4x.safetensors"
   local factor
   factor=$("$venv/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["scaling_factor"])' "$work/model/vae/config.json")
-  "$venv/bin/python" fit_preview.py "$work/data" "$work"/vae/latents-whole-0-of-*.pt "$factor" "$out/latent_rgb.json"
+  "$venv/bin/python" fit_preview.py "$work/data" "$work/vae" "$factor" "$out/latent_rgb.json"
   say "score"
   "$venv/bin/python" score.py "$work/model" --json "$work/score.json"
 }

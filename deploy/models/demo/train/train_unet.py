@@ -50,6 +50,7 @@ TEXT = dict(
 NOISE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
 WINDOWS_BELOW = 600  # of 1000 timesteps
 VARIANTS = 4  # captions a scene
+PART = 1000  # pictures that are encoded in one go
 DROP = 0.1  # part of the captions that are empty, for guidance
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -108,19 +109,24 @@ def token_ids(tok, captions):
 
 @torch.no_grad()
 def latents_of(vae, data, name, folder, team):
-    """The posterior means of all pictures of a file, [N, 4, 16, 16]; each process encodes its part, once."""
+    """The posterior means of all pictures of a file, [N, 4, 16, 16].
+
+    They are encoded once, in parts that are shared out as processes get to them; a part that another process has claimed
+    is waited for.
+    """
     pictures = np.load(f"{data}/{name}.npy", mmap_mode="r")
-    lo, hi = (len(pictures) * r // team.size for r in (team.rank, team.rank + 1))
-    path = f"{folder}/latents-{name}-{team.rank}-of-{team.size}.pt"
-    if not os.path.exists(path):
+    paths = [f"{folder}/latents-{name}-{lo:07d}.pt" for lo in range(0, len(pictures), PART)]
+    for lo, path in zip(range(0, len(pictures), PART), paths):
+        if os.path.exists(path) or not team.claim(path):
+            continue
         parts = []
-        for i in range(lo, hi, 32):
+        for i in range(lo, min(lo + PART, len(pictures)), 32):
             with autocast():
-                parts.append(vae.encode(to_tensor(pictures[i : min(i + 32, hi)])).latent_dist.mean.float())
-        torch.save(torch.cat(parts).contiguous(), path)
+                parts.append(vae.encode(to_tensor(pictures[i : min(i + 32, lo + PART)])).latent_dist.mean.float())
+        torch.save(torch.cat(parts).contiguous(), path + ".new")
+        os.replace(path + ".new", path)
     team.wait()
-    parts = [torch.load(f"{folder}/latents-{name}-{r}-of-{team.size}.pt", map_location=DEVICE) for r in range(team.size)]
-    return torch.cat(parts)
+    return torch.cat([torch.load(path, map_location=DEVICE) for path in paths])
 
 
 def save(out, vae, text, tok, unet, info):

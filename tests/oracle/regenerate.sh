@@ -25,6 +25,7 @@ run() {
 mkdir -p "$work/golden"
 run tiny_models.py "$work/torch"
 run export_models.py "$work/torch" "$work/models"
+run tiny_upscalers.py "$work/models"
 if [ "${1:-}" = --check ]; then
     golden=$work/golden
 else
@@ -36,6 +37,7 @@ run golden_parts.py "$work/torch" "$golden"
 run tiled_vae.py "$work/torch" "$golden"
 run golden_render.py "$golden"
 run golden_panorama.py "$work/torch" "$golden"
+run golden_upscale.py "$golden"
 run solvers.py "$golden"
 run noise.py "$golden"
 run resize_golden.py "$golden/resize.safetensors"

@@ -75,6 +75,7 @@ impl Cluster {
             name: format!("local-{}", index + 1),
             device: *device,
             model: local.model.folder.clone(),
+            upscaler: local.model.upscaler.clone(),
             onnxruntime: local.onnxruntime.clone(),
             fuse: local.fuse,
         });

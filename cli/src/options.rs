@@ -7,6 +7,7 @@ mod machines;
 mod model;
 mod prompt;
 mod seconds;
+mod upscaler;
 
 pub(crate) use files::{Files, Named};
 pub(crate) use machines::{Local, Machines};
@@ -61,6 +62,19 @@ pub(crate) enum Error {
         /// Why.
         reason: String,
     },
+    /// An upscaler's file, for workers that run elsewhere.
+    #[error(
+        "--upscaler {} is a file, and a cluster's workers load their own: start them with tessera worker --upscaler FILE, \
+         and name it here without path and ending",
+        path.display()
+    )]
+    UpscalerElsewhere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An upscaler's file for devices that compute nothing.
+    #[error("simulated devices run no files: name one of their own upscalers, sim-2x or sim-4x")]
+    SimulatedUpscaler,
     /// A tile that is neither a number nor two.
     #[error("--tile {text:?} is no tile: give one side or WIDTHxHEIGHT in latent px, as in 96 or 96x64")]
     Tile {
@@ -180,10 +194,10 @@ pub(crate) enum Error {
 /// The first fault, in the order job, image, output, machines, model, library, plan: cheap ones first.
 pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Render, Error> {
     let RenderArgs { job, machines, output } = args;
-    let Described { mut draft, image, seed_drawn } = described(&job)?;
+    let Described { mut draft, image, seed_drawn, upscaler } = described(&job)?;
     draft.dump = output.dump.is_some();
     let files = named_files(output).resolve(&format!("tessera-{}", draft.seed), &environment.current)?;
-    let machines = machines::resolve(machines, job.picture.model, environment)?;
+    let machines = machines::resolve(machines, (job.picture.model, upscaler), environment)?;
     draft.model = machines.model_ref();
     let spec = JobSpec::new(draft)?;
     if let Some(facts) = machines.facts() {
@@ -198,8 +212,9 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
 /// The job is out of bounds, or its model cannot be read.
 pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::Plan, Error> {
     let RenderArgs { job, machines, .. } = args.render;
-    let Described { draft, image, .. } = described(&job)?;
-    let facts = machines::planned_model(&machines, job.picture.model.as_deref(), environment)?;
+    let Described { draft, image, upscaler, .. } = described(&job)?;
+    let model = (job.picture.model.as_deref(), upscaler.as_deref());
+    let facts = machines::planned_model(&machines, model, environment)?;
     Ok(render::Plan::new(&JobSpec::new(draft)?, &facts, image)?)
 }
 
@@ -209,7 +224,10 @@ pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::
 /// The job is out of bounds, or the coordinator's address is none.
 pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
     let address = args.cluster.coordinator.parse()?;
-    let Described { mut draft, seed_drawn, .. } = described(&args.job)?;
+    let Described { mut draft, seed_drawn, upscaler, .. } = described(&args.job)?;
+    if let Some(path) = upscaler {
+        return Err(Error::UpscalerElsewhere { path });
+    }
     draft.dump = args.dump;
     draft.model = model::on_cluster(args.job.picture.model)?.reference;
     Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, address })
@@ -222,17 +240,20 @@ struct Described {
     /// Size of the image to start from, px.
     image: Option<job_spec::Size>,
     seed_drawn: bool,
+    /// The file of the upscaler, where it was named by its file.
+    upscaler: Option<PathBuf>,
 }
 
 /// Everything about the job but its model; checked once before files are read, so that the plain faults come first.
 fn described(args: &JobArgs) -> Result<Described, Error> {
     let prompt = prompt::read(&args.picture, std::io::stdin().lock())?;
-    let mut draft = job::draft(args, prompt)?;
+    let (upscaler, file) = upscaler::read(&args.hires.upscaler);
+    let mut draft = job::draft(args, prompt, upscaler)?;
     JobSpec::new(draft.clone())?;
     let image = args.picture.image.as_deref().map(image::read).transpose()?;
     let size = image.as_ref().map(|image| image.size);
     draft.image = image.map(|image| image.bytes.into());
-    Ok(Described { draft, image: size, seed_drawn: args.sampling.seed < 0 })
+    Ok(Described { draft, image: size, seed_drawn: args.sampling.seed < 0, upscaler: file })
 }
 
 fn named_files(output: OutputArgs) -> Named {

@@ -14,6 +14,7 @@
 
 pub mod blend;
 pub mod cells;
+pub mod cores;
 pub mod crop;
 pub mod grid;
 pub mod latent_resize;
@@ -23,6 +24,7 @@ pub mod weights;
 
 pub use blend::Blend;
 pub use cells::{CellIndex, Cells};
+pub use cores::{Cores, CoresRequest};
 pub use crop::{crop, paste};
 pub use grid::{Axis, AxisRequest, Grid, TileIndex};
 pub use latent_resize::{LatentFilter, latent_resize};

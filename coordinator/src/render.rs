@@ -15,8 +15,9 @@ mod metadata;
 pub mod pass;
 pub mod plan;
 mod stepped;
+mod upscale;
 
 pub use error::Error;
 pub use event::{Action, Computation, Computed, Event, Output, Request};
 pub use job::{Job, Progress};
-pub use plan::{Error as PlanError, Plan, StageSummary, Summary};
+pub use plan::{Error as PlanError, Plan, StageSummary, Summary, Unit};

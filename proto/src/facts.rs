@@ -7,11 +7,22 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
+use crate::job::Unknown;
+
 /// Most bytes in the name of a model or of an upscaler: what a file name may have on every system we run on.
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Most upscalers that one folder may offer.
 pub const MAX_UPSCALERS: usize = 256;
+
+/// Largest factor of an upscaling network; published ones have up to 8.
+pub const MAX_UPSCALE: u32 = 16;
+
+/// Largest radius of an upscaling network, px: no picture is larger.
+pub const MAX_RADIUS: u32 = crate::limits::SIDE;
+
+/// Largest multiple that an upscaling network may want its pictures' sides to be of, px.
+pub const MAX_MULTIPLE: u32 = 64;
 
 /// What the network predicts from a noisy latent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -64,8 +75,23 @@ pub struct Draft {
     pub embedding_width: u32,
     /// Whether the folder has a VAE encoder: without one, images cannot be an input, and upscaling stays in latents.
     pub encodes_images: bool,
-    /// Names of the upscaling networks, sorted, without path and extension.
-    pub upscalers: Vec<String>,
+    /// The upscaling networks, sorted by name.
+    pub upscalers: Vec<UpscalerFacts>,
+}
+
+/// What must be known of an upscaling network to cut a picture for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpscalerFacts {
+    /// Its file's name without path and ending.
+    pub name: String,
+    /// The result's px per px of the picture, on each side: 2 to [`MAX_UPSCALE`].
+    pub scale: u32,
+    /// How far around a px of the picture its result depends on the picture, px, up to [`MAX_RADIUS`]; `None` = on all
+    /// of it, or not known.
+    pub radius: Option<u32>,
+    /// Both sides of a picture, and the places of its tiles, must be multiples of this, px: 1 for most networks, 2 or
+    /// 4 for those that first fold blocks of px into channels.
+    pub multiple: u32,
 }
 
 /// Checked facts of a model; reads like its [`Draft`].
@@ -110,7 +136,8 @@ pub enum Error {
     },
     /// A name that is empty, too long or holds control characters.
     #[error(
-        "model fact {field} holds the name {name:?}, must be 1 to {MAX_NAME_BYTES} bytes without control characters"
+        "model fact {field} holds the name {name:?}, must be 1 to {MAX_NAME_BYTES} bytes without control characters \
+         and, for upscalers, without / and \\"
     )]
     Name {
         /// The field of [`Draft`].
@@ -146,13 +173,13 @@ impl ModelFacts {
             let [value, max] = [count, MAX_UPSCALERS].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
             return Err(Error::Range { field: "upscalers", value, min: 0, max });
         }
-        for upscaler in &draft.upscalers {
-            check_name("upscalers", upscaler)?;
-        }
+        draft.upscalers.iter().try_for_each(check_upscaler)?;
         Ok(Self(draft))
     }
 
     /// Facts like those of Stable Diffusion 1.5, for the simulated device; its hash is that of no folder.
+    ///
+    /// Of its two upscalers one has a radius and the other has not, so that both ways to cut a picture can be tried.
     #[must_use]
     pub fn simulated() -> Self {
         let draft = Draft {
@@ -170,9 +197,24 @@ impl ModelFacts {
             num_train_timesteps: 1000,
             embedding_width: 768,
             encodes_images: true,
-            upscalers: Vec::new(),
+            upscalers: vec![
+                UpscalerFacts { name: "sim-2x".to_owned(), scale: 2, radius: Some(8), multiple: 1 },
+                UpscalerFacts { name: "sim-4x".to_owned(), scale: 4, radius: None, multiple: 4 },
+            ],
         };
         Self::new(draft).expect("the published numbers of Stable Diffusion 1.5 are in bounds")
+    }
+
+    /// The upscaling network of this name.
+    ///
+    /// # Errors
+    /// There is none; the error suggests the nearest of these names and `others`, the upscalers that are no networks.
+    pub fn upscaler(&self, name: &str, others: Vec<String>) -> Result<&UpscalerFacts, Unknown> {
+        let networks = || self.0.upscalers.iter();
+        networks().find(|network| network.name == name).ok_or_else(|| {
+            let known = others.into_iter().chain(networks().map(|network| network.name.clone()));
+            Unknown::among(name, "upscaler", known.collect())
+        })
     }
 
     /// The first 10 hex digits of the hash, the length that A1111 shows as "Model hash".
@@ -196,6 +238,26 @@ impl Deref for ModelFacts {
     }
 }
 
+fn check_upscaler(upscaler: &UpscalerFacts) -> Result<(), Error> {
+    let UpscalerFacts { name, scale, radius, multiple } = upscaler;
+    if !is_network_name(name) {
+        return Err(Error::Name { field: "upscalers", name: name.chars().take(64).collect() });
+    }
+    check_range("upscalers.scale", *scale, 2, MAX_UPSCALE.into())?;
+    check_range("upscalers.radius", radius.unwrap_or(0), 0, MAX_RADIUS.into())?;
+    check_range("upscalers.multiple", *multiple, 1, MAX_MULTIPLE.into())
+}
+
+/// Whether a text may name an upscaling network: a file's name on every system, never a path.
+#[must_use]
+pub fn is_network_name(name: &str) -> bool {
+    is_name(name) && !name.contains(['/', '\\'])
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
+}
+
 fn check_range(field: &'static str, value: u32, min: u64, max: u64) -> Result<(), Error> {
     let value = u64::from(value);
     if value < min || max < value {
@@ -210,10 +272,7 @@ fn check_real(field: &'static str, value: f64, above: f64, below: f64) -> Result
 }
 
 fn check_name(field: &'static str, name: &str) -> Result<(), Error> {
-    if name.is_empty() || MAX_NAME_BYTES < name.len() || name.chars().any(char::is_control) {
-        return Err(Error::Name { field, name: name.chars().take(64).collect() });
-    }
-    Ok(())
+    if is_name(name) { Ok(()) } else { Err(Error::Name { field, name: name.chars().take(64).collect() }) }
 }
 
 #[cfg(test)]
@@ -256,7 +315,34 @@ mod tests {
     fn hostile_names_are_refused() {
         assert!(refusal(|draft| draft.name.clear()).contains("name"));
         assert!(refusal(|draft| draft.name = "a\nb".to_owned()).contains(r#""a\nb""#));
-        assert!(refusal(|draft| draft.upscalers = vec!["x".repeat(256)]).contains("upscalers"));
-        assert!(refusal(|draft| draft.upscalers = vec!["x".to_owned(); 257]).contains("upscalers is 257"));
+        let named = |name: &str| UpscalerFacts { name: name.to_owned(), scale: 2, radius: None, multiple: 1 };
+        assert!(refusal(|draft| draft.upscalers = vec![named(&"x".repeat(256))]).contains("upscalers"));
+        assert!(refusal(|draft| draft.upscalers = vec![named("x"); 257]).contains("upscalers is 257"));
+        for path in ["../x", "a\\b", "/etc/x.onnx"] {
+            assert!(refusal(|draft| draft.upscalers = vec![named(path)]).contains("without / and"), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_upscalers_numbers_are_bounded() {
+        let facts = |scale, radius, multiple| {
+            let upscaler = UpscalerFacts { name: "x".to_owned(), scale, radius, multiple };
+            refusal(|draft| draft.upscalers = vec![upscaler.clone()])
+        };
+        assert_eq!(facts(1, None, 1), "model fact upscalers.scale is 1, must be 2 to 16");
+        assert_eq!(facts(2, Some(16_385), 1), "model fact upscalers.radius is 16385, must be 0 to 16384");
+        assert_eq!(facts(2, None, 0), "model fact upscalers.multiple is 0, must be 1 to 64");
+    }
+
+    #[test]
+    fn an_unknown_upscaler_gets_the_nearest_of_all() {
+        let facts = ModelFacts::simulated();
+        assert_eq!(facts.upscaler("sim-2x", Vec::new()).unwrap().radius, Some(8));
+        let unknown = |name| facts.upscaler(name, vec!["lanczos".to_owned()]).unwrap_err().to_string();
+        assert_eq!(
+            unknown("sim2y"),
+            "unknown upscaler \"sim2y\": did you mean \"sim-2x\"? (known: lanczos, sim-2x, sim-4x)"
+        );
+        assert!(unknown("lanco").contains("did you mean \"lanczos\""));
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod choice;
+mod upscaler;
 
 use std::ops::Deref;
 
@@ -10,8 +11,10 @@ use serde::{Serialize, Serializer};
 
 pub use check::Error;
 pub use choice::{
-    Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, Upscaler, VaeMode, names,
+    Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, UpscaleFilter, VaeMode,
+    names,
 };
+pub use upscaler::Upscaler;
 
 /// Width and height; the unit is named where the size stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -81,8 +84,10 @@ pub struct Draft {
     pub denoising_strength: f64,
     /// What strength and steps mean together.
     pub strength_steps: StrengthSteps,
-    /// How the base picture is enlarged.
+    /// What enlarges the base picture.
     pub upscaler: Upscaler,
+    /// Tile of an upscaling network, px; 0 = the whole picture in one call.
+    pub upscale_tile: Option<u32>,
     /// Tile of the denoising pass, latent px.
     pub tile: Option<Size>,
     /// Least overlap of neighbouring tiles, latent px.
@@ -134,7 +139,8 @@ impl Draft {
             schedule: Schedule::Normal,
             denoising_strength: 0.7,
             strength_steps: StrengthSteps::A1111,
-            upscaler: Upscaler::Latent,
+            upscaler: Upscaler::Filter(UpscaleFilter::Latent),
+            upscale_tile: None,
             tile: None,
             overlap: None,
             tile_batch: 1,

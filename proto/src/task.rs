@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Digest, LeaseId, Tensor};
+use crate::{Digest, LeaseId, Rect, Tensor};
 
 /// A run of one network, handed out under a lease.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub enum Work {
         network: String,
         /// `[1, 3, h, w]` in 0..1.
         image: Tensor,
+        /// What of `image` comes back enlarged, px before enlarging; the rest is there for the network to see.
+        keep: Rect,
     },
 }
 

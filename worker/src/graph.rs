@@ -14,6 +14,7 @@ pub mod limits;
 mod model;
 pub mod onnx;
 pub mod prune;
+pub mod receptive;
 mod shape;
 pub mod staged;
 mod view;

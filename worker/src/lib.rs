@@ -51,6 +51,8 @@ pub struct Options {
     pub device: DeviceSpec,
     /// The model folder; simulated devices need none.
     pub model: Option<PathBuf>,
+    /// Files of upscaling networks that the model shall have besides its own.
+    pub upscalers: Vec<PathBuf>,
     /// The ONNX Runtime library, where it is not found by itself.
     pub onnxruntime: Option<PathBuf>,
     /// Whether exported attention is replaced by one operator.
@@ -69,6 +71,9 @@ pub enum Error {
         /// The device.
         device: DeviceSpec,
     },
+    /// A device that runs no files was given one.
+    #[error("simulated devices run no files: leave --upscaler out")]
+    SimulatedUpscaler,
     /// The model folder is refused.
     #[error(transparent)]
     Model(#[from] model::Error),
@@ -98,6 +103,7 @@ impl Error {
         matches!(
             self,
             Self::NoModel { .. }
+                | Self::SimulatedUpscaler
                 | Self::Model(_)
                 | Self::Text(_)
                 | Self::Engine(_)
@@ -182,13 +188,14 @@ pub fn home() -> Option<PathBuf> {
     Places::of_process(None).home
 }
 
-/// Opens a model folder, with content hashes remembered in [`home`].
+/// Opens a model folder, with content hashes remembered in [`home`]. `upscalers` are files of networks that it shall have
+/// besides its own.
 ///
 /// # Errors
-/// The folder is refused.
-pub fn open_model(folder: &Path) -> Result<ModelFolder, model::Error> {
+/// The folder or a file is refused.
+pub fn open_model(folder: &Path, upscalers: &[PathBuf]) -> Result<ModelFolder, model::Error> {
     let hashes = home().map_or_else(HashCache::unsaved, |home| HashCache::in_folder(&home));
-    ModelFolder::open(folder, &hashes)
+    ModelFolder::open(folder, upscalers, &hashes)
 }
 
 /// Starts the device thread with the model loaded on it.
@@ -196,6 +203,9 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
     // Outcomes of a worker that is ending go nowhere.
     let done = move |outcome| drop(report.blocking_send(outcome));
     if let DeviceSpec::Simulated { delay } = options.device {
+        if !options.upscalers.is_empty() {
+            return Err(Error::SimulatedUpscaler);
+        }
         let facts = ModelFacts::simulated();
         let (width, scale) = (facts.embedding_width as usize, facts.vae_scale as usize);
         let build = move || {
@@ -205,7 +215,7 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         return Ok((Device::start(build, done)?, facts));
     }
     let folder = options.model.as_ref().ok_or(Error::NoModel { device: options.device })?;
-    let folder = open_model(folder)?;
+    let folder = open_model(folder, &options.upscalers)?;
     let runtime =
         Runtime::load(&Places::of_process(options.onnxruntime.clone())).map_err(engine::Error::from)?;
     let engine_options = engine::Options { device: options.device, fuse: options.fuse };

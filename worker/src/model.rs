@@ -3,7 +3,8 @@
 //! The layout is the one that Optimum and diffusers export: `model_index.json`, `text_encoder/`, `unet/`,
 //! `vae_encoder/` (optional), `vae_decoder/`, `tokenizer/`, `scheduler/`; ours adds `upscalers/*.onnx`.
 //!
-//! **Invariant: nothing outside the folder is read**, neither through `..` nor through a symbolic link.
+//! **Invariant: nothing outside the folder is read**, neither through `..` nor through a symbolic link, but the
+//! upscalers that the user names.
 
 pub mod check;
 pub mod config_file;
@@ -11,6 +12,7 @@ mod facts;
 mod hash;
 mod hash_cache;
 mod layout;
+mod upscaler;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use tessera_proto::{ModelFacts, facts as proto_facts};
 
-use crate::engine::Network;
+use crate::{engine::Network, graph};
 
 pub use hash_cache::HashCache;
 
@@ -141,20 +143,61 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// A graph file is damaged.
+    #[error("{}: {source}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: graph::Error,
+    },
+    /// An upscaler's path that leads to no file.
+    #[error("{} is no file: name the ONNX file of an upscaler", path.display())]
+    UpscalerFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An upscaler's file whose name cannot be the network's.
+    #[error("{} names no upscaler: its name must be Unicode, 1 to {limit} bytes without control characters", file.display())]
+    UpscalerName {
+        /// The file.
+        file: PathBuf,
+        /// Most bytes.
+        limit: usize,
+    },
+    /// Two upscalers of one name.
+    #[error("{} is another network than the model's own upscaler {name:?}: give the file another name", file.display())]
+    UpscalerTwice {
+        /// The file.
+        file: PathBuf,
+        /// The name of both.
+        name: String,
+    },
+    /// An upscaler's file that is not all of it.
+    #[error(
+        "{} keeps its weights in another file: save it as one file, or put both into the model's upscalers/",
+        file.display()
+    )]
+    WeightsBeside {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 // === impl ModelFolder ===
 
 impl ModelFolder {
-    /// Looks through a folder: finds its graphs, reads its settings and hashes its contents.
+    /// Looks through a folder: finds its graphs, reads its settings and hashes its contents. `upscalers` are files from
+    /// elsewhere that count as if they lay in the folder.
     ///
     /// Hashing reads every byte once; `hashes` remembers it for files that have not changed since. The graphs
-    /// themselves are checked when they are loaded ([`check::graph`]).
+    /// themselves are checked when they are loaded ([`check::graph`]); upscalers are looked through now.
     ///
     /// # Errors
     /// The folder is absent, of another kind or architecture, or a file or field that is needed is missing or wrong.
-    pub fn open(folder: &Path, hashes: &HashCache) -> Result<Self, Error> {
-        let layout = layout::Layout::find(folder)?;
+    pub fn open(folder: &Path, upscalers: &[PathBuf], hashes: &HashCache) -> Result<Self, Error> {
+        let mut layout = layout::Layout::find(folder)?;
+        upscaler::join(&mut layout, upscalers, hashes)?;
         let settings = facts::Settings::read(&layout)?;
         let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?)?;
         let tokenizer = layout.inside("tokenizer")?.unwrap_or_else(|| layout.root().join("tokenizer"));

@@ -71,7 +71,9 @@ impl Runner for ModelRunner {
             }
             Work::Encode { image } => vec![task::encode::encode(&mut engine, &image, *vae_scale)?],
             Work::Decode { latent } => vec![task::decode::decode(&mut engine, &latent, *vae_scale)?],
-            Work::Upscale { network, image } => vec![task::upscale::upscale(&mut engine, &network, &image)?],
+            Work::Upscale { network, image, keep } => {
+                vec![task::upscale::upscale(&mut engine, &network, &image, keep)?]
+            }
         };
         Ok((tensors, engine.busy()))
     }

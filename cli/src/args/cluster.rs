@@ -131,6 +131,11 @@ pub(crate) struct WorkerArgs {
     /// Model folder (default: $TESSERA_MODEL, else the demo model; not needed by sim devices)
     #[arg(short, long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// Upscaling network that the model shall have besides those of its upscalers/; may be given several times
+    ///
+    /// Jobs name it without path and ending. It counts as part of the model: workers with other files serve another model.
+    #[arg(long, value_name = "FILE.onnx")]
+    pub(crate) upscaler: Vec<PathBuf>,
     /// ONNX Runtime library to load, a file or its folder
     #[arg(long, value_name = "PATH")]
     pub(crate) onnxruntime: Option<PathBuf>,

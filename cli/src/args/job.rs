@@ -114,10 +114,10 @@ pub(crate) struct HiresArgs {
     /// Steps of the hires pass; 0 = as many as --steps
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) hires_steps: u32,
-    /// How much of the enlarged picture is drawn anew, 0.01 to 1 (default: 0.7, with lanczos 0.4)
+    /// How much of the enlarged picture is drawn anew, 0.01 to 1 (default: 0.7, with lanczos and networks 0.4)
     ///
-    /// 0.7 is A1111's value for its upscaler "Latent", which leaves a blurred picture below 0.5. lanczos enlarges
-    /// cleanly, and at 0.4 the composition of the base picture stays.
+    /// 0.7 is A1111's value for its upscaler "Latent", which leaves a blurred picture below 0.5. lanczos and
+    /// networks enlarge cleanly, and at 0.4 the composition of the base picture stays.
     #[arg(long, visible_alias = "denoising-strength", value_name = "F")]
     pub(crate) denoise: Option<f64>,
     /// What --hires-steps and --denoise mean together: a1111 | diffusers
@@ -127,12 +127,20 @@ pub(crate) struct HiresArgs {
     #[arg(long, value_name = "RULE", default_value = "a1111")]
     pub(crate) strength_steps: String,
     /// lanczos | latent | latent-antialiased | latent-bicubic | latent-bicubic-antialiased | latent-nearest |
-    /// latent-nearest-exact, or A1111's spelling
+    /// latent-nearest-exact, or A1111's spelling; an upscaling network of the model, or its FILE.onnx
     ///
     /// latent is A1111's default and needs no trip through the VAE; lanczos enlarges the picture itself and keeps more
-    /// of it.
-    #[arg(long, visible_alias = "hires-upscaler", value_name = "NAME", default_value = "latent")]
+    /// of it. `tessera model inspect` lists a model's networks, the files of its upscalers/ (ESRGAN and its kin); they run
+    /// on the workers, as often as it takes to reach the size, at most three times, and lanczos does the rest. A cluster's
+    /// workers load files of their own: tessera worker --upscaler FILE.onnx.
+    #[arg(long, visible_alias = "hires-upscaler", value_name = "NAME|FILE.onnx", default_value = "latent")]
     pub(crate) upscaler: String,
+    /// Tile of an upscaling network, px, 64 to 4096, or 0 for the whole picture in one call (default: 192)
+    ///
+    /// 192 is A1111's ESRGAN_tile. Around each tile the network is shown all that it looks at, so that no tile size
+    /// changes the picture; a network that looks farther than one tile gets overlapping tiles, joined by a ramp.
+    #[arg(long, visible_alias = "esrgan-tile", value_name = "PX")]
+    pub(crate) upscale_tile: Option<u32>,
 }
 
 /// Heading "Tiles".

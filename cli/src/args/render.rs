@@ -66,8 +66,8 @@ pub(crate) struct OutputArgs {
     pub(crate) output: Option<PathBuf>,
     /// Also write the intermediate tensors
     ///
-    /// prompt_embeds, negative_embeds, base_noise, base_latent, upscaled_latent, hires_noise, hires_start, hires_latent
-    /// and image [1, 3, height, width] before rounding.
+    /// prompt_embeds, negative_embeds, base_noise, base_latent, upscaled_image (what an upscaling network leaves, 0 to 1),
+    /// upscaled_latent, hires_noise, hires_start, hires_latent and image [1, 3, height, width] before rounding.
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// Also write the plan, the times and the costs per stage and worker

@@ -109,7 +109,7 @@ fn model(args: &DoctorArgs, environment: &Environment) -> Check {
             Err(error) => return Check::missing(what, error),
         },
     };
-    match tessera_worker::open_model(&folder) {
+    match tessera_worker::open_model(&folder, &[]) {
         Ok(model) => {
             let facts = model.facts();
             Check::ok(what, format!("{} {} in {}", facts.name, facts.short_hash(), folder.display()))

@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use serde::Serialize;
-use tessera_proto::ModelFacts;
+use tessera_proto::{ModelFacts, facts::UpscalerFacts};
 use tessera_worker::model::ModelFolder;
 
 use crate::{
@@ -38,7 +38,7 @@ struct Facts<'a> {
     num_train_timesteps: u32,
     embedding_width: u32,
     encodes_images: bool,
-    upscalers: &'a [String],
+    upscalers: &'a [UpscalerFacts],
 }
 
 #[derive(Debug, Serialize)]
@@ -51,7 +51,7 @@ struct Graph<'a> {
 
 /// Prints facts, graphs and hash of a folder.
 pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<(), Failure> {
-    let folder = tessera_worker::open_model(&args.folder).map_err(Failure::usage)?;
+    let folder = tessera_worker::open_model(&args.folder, &[]).map_err(Failure::usage)?;
     let inspected = Inspected::new(&folder);
     if output.style() == Style::Json { output.json(&inspected) } else { output.data(inspected) }
 }
@@ -82,8 +82,8 @@ impl fmt::Display for Inspected<'_> {
             tessera_proto::facts::Prediction::Epsilon => "the noise (epsilon)",
             tessera_proto::facts::Prediction::V => "the velocity (v)",
         };
-        let upscalers =
-            if facts.upscalers.is_empty() { "none".to_owned() } else { facts.upscalers.join(", ") };
+        let upscalers: Vec<String> = facts.upscalers.iter().map(described).collect();
+        let upscalers = if upscalers.is_empty() { "none".to_owned() } else { upscalers.join(", ") };
         writeln!(f, "model      {}", facts.name)?;
         writeln!(f, "folder     {}", self.folder.display())?;
         writeln!(f, "hash       {}", self.hash)?;
@@ -111,6 +111,14 @@ impl fmt::Display for Inspected<'_> {
         }
         Ok(())
     }
+}
+
+/// "name (4x, looks 94 px around)"
+fn described(upscaler: &UpscalerFacts) -> String {
+    let UpscalerFacts { name, scale, radius, multiple } = upscaler;
+    let radius = radius.map_or_else(|| "looks at all".to_owned(), |px| format!("looks {px} px around"));
+    let sides = if 1 < *multiple { format!(", sides in multiples of {multiple} px") } else { String::new() };
+    format!("{name} ({scale}x, {radius}{sides})")
 }
 
 // === impl Facts ===

@@ -34,6 +34,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
         name: args.name.unwrap_or_else(tessera_worker::default_name),
         device,
         model,
+        upscalers: args.upscaler,
         onnxruntime: args.onnxruntime,
         fuse: !args.no_fuse,
         patience,

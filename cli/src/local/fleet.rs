@@ -165,6 +165,7 @@ mod tests {
             name: "local-1".to_owned(),
             device: "sim:5".parse().unwrap(),
             model: None,
+            upscaler: None,
             onnxruntime: None,
             fuse: true,
         }

@@ -26,6 +26,8 @@ pub(super) struct Recipe {
     pub(super) device: DeviceSpec,
     /// Its model folder; `None` for the simulated one.
     pub(super) model: Option<PathBuf>,
+    /// An upscaler's file that it loads besides the folder's own.
+    pub(super) upscaler: Option<PathBuf>,
     /// The ONNX Runtime library as the user named it.
     pub(super) onnxruntime: Option<PathBuf>,
     /// Whether attention is fused at load.
@@ -89,6 +91,9 @@ impl Recipe {
             .args(["--patience", "0"]);
         if let Some(model) = &self.model {
             command.arg("--model").arg(model);
+        }
+        if let Some(upscaler) = &self.upscaler {
+            command.arg("--upscaler").arg(upscaler);
         }
         if let Some(library) = &self.onnxruntime {
             command.arg("--onnxruntime").arg(library);

@@ -13,20 +13,19 @@ use crate::args::{HiresArgs, JobArgs, PictureArgs, SamplingArgs};
 /// A1111's strength, which suits its latent upscalers: below 0.5 they leave a blurred picture.
 const LATENT_DENOISE: f64 = 0.7;
 
-/// Strength for an upscaler that leaves a clean picture, whose composition shall stay.
-const LANCZOS_DENOISE: f64 = 0.4;
+/// Strength for upscalers that leave a clean picture, whose composition shall stay: Lanczos and networks.
+const PICTURE_DENOISE: f64 = 0.4;
 
 /// Factor of the hires pass when no size is given; A1111's.
 const SCALE: f64 = 2.0;
 
-/// The job without its model and image.
+/// The job without its model and image. `upscaler` is what enlarges the base picture.
 ///
 /// # Errors
 /// A name is unknown, a tile cannot be read, or two flags contradict each other.
-pub(super) fn draft(args: &JobArgs, prompt: String) -> Result<Draft, Error> {
+pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Result<Draft, Error> {
     let JobArgs { picture, sampling, hires, tiles, vae } = args;
     let (sampler, schedule) = sampler(sampling)?;
-    let upscaler = Upscaler::parse(&hires.upscaler)?;
     Ok(Draft {
         model: ModelRef::Any,
         prompt,
@@ -41,9 +40,10 @@ pub(super) fn draft(args: &JobArgs, prompt: String) -> Result<Draft, Error> {
         rng: Rng::parse(&sampling.rng)?,
         sampler,
         schedule,
-        denoising_strength: hires.denoise.unwrap_or(default_denoise(upscaler)),
+        denoising_strength: hires.denoise.unwrap_or(default_denoise(&upscaler)),
         strength_steps: StrengthSteps::parse(&hires.strength_steps)?,
         upscaler,
+        upscale_tile: hires.upscale_tile,
         tile: tiles.tile.as_deref().map(tile).transpose()?,
         overlap: tiles.overlap,
         tile_batch: tiles.tile_batch,
@@ -57,8 +57,8 @@ pub(super) fn draft(args: &JobArgs, prompt: String) -> Result<Draft, Error> {
     })
 }
 
-const fn default_denoise(upscaler: Upscaler) -> f64 {
-    if upscaler.is_latent() { LATENT_DENOISE } else { LANCZOS_DENOISE }
+const fn default_denoise(upscaler: &Upscaler) -> f64 {
+    if upscaler.is_latent() { LATENT_DENOISE } else { PICTURE_DENOISE }
 }
 
 /// The sampler, and the schedule that its name or `--schedule` gives.

@@ -2,7 +2,11 @@
 
 mod cuda;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tessera_proto::{ModelFacts, job::ModelRef};
 use tessera_worker::engine::{DeviceSpec, Runtime, device::MAX_THREADS, library::Places};
@@ -65,17 +69,20 @@ enum Wanted {
     Devices(Vec<DeviceSpec>),
 }
 
-/// Decides who computes, and makes sure that it can.
+/// Decides who computes, and makes sure that it can. `model`: its name, and the file of an upscaler that it shall have.
 ///
 /// # Errors
 /// A flag cannot be read, the model folder does not fit, or ONNX Runtime is missing where a device needs it.
 pub(super) fn resolve(
     args: MachineArgs,
-    model: Option<String>,
+    (model, upscaler): (Option<String>, Option<PathBuf>),
     environment: &Environment,
 ) -> Result<Machines, Error> {
     let patience = seconds("--worker-wait", args.worker_wait)?;
     if let Some(address) = args.coordinator {
+        if let Some(path) = upscaler {
+            return Err(Error::UpscalerElsewhere { path });
+        }
         return Ok(Machines::Cluster {
             address: address.parse()?,
             model: model::on_cluster(model)?,
@@ -86,7 +93,7 @@ pub(super) fn resolve(
     if wanted.simulated() && model.is_some() {
         return Err(Error::SimulatedModel);
     }
-    let model = local_model(&wanted, model.as_deref(), environment)?;
+    let model = local_model(&wanted, (model.as_deref(), upscaler.as_deref()), environment)?;
     let devices = match wanted {
         Wanted::Devices(devices) if is_simulated(&devices) => devices,
         wanted => {
@@ -109,23 +116,28 @@ pub(super) fn resolve(
 /// `--workers` cannot be read, or the model's folder is not here or does not fit.
 pub(super) fn planned_model(
     args: &MachineArgs,
-    model: Option<&str>,
+    (model, upscaler): (Option<&str>, Option<&Path>),
     environment: &Environment,
 ) -> Result<ModelFacts, Error> {
     let unknown = |text: &str| Error::PlanModel { text: text.to_owned() };
     let found = match (&args.coordinator, model) {
-        (Some(_), Some(text)) => model::on_cluster(Some(text.to_owned()))?,
-        _ => local_model(&Wanted::parse(&args.workers)?, model, environment)?,
+        (Some(_), Some(text)) if upscaler.is_none() => model::on_cluster(Some(text.to_owned()))?,
+        _ => local_model(&Wanted::parse(&args.workers)?, (model, upscaler), environment)?,
     };
     found.facts.ok_or_else(|| unknown(model.unwrap_or_default()))
 }
 
 /// The folder named, else the simulated model where no device computes, else the demo model.
-fn local_model(wanted: &Wanted, named: Option<&str>, environment: &Environment) -> Result<Model, Error> {
-    match named {
-        Some(folder) => model::in_folder(folder.as_ref()),
-        None if wanted.simulated() => Ok(model::simulated()),
-        None => model::in_folder(&default_model::find(environment)?),
+fn local_model(
+    wanted: &Wanted,
+    (named, upscaler): (Option<&str>, Option<&Path>),
+    environment: &Environment,
+) -> Result<Model, Error> {
+    match (named, upscaler) {
+        (Some(folder), _) => model::in_folder(folder.as_ref(), upscaler),
+        (None, Some(_)) if wanted.simulated() => Err(Error::SimulatedUpscaler),
+        (None, None) if wanted.simulated() => Ok(model::simulated()),
+        (None, _) => model::in_folder(&default_model::find(environment)?, upscaler),
     }
 }
 

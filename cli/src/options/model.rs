@@ -13,23 +13,31 @@ pub(crate) struct Model {
     pub(crate) reference: ModelRef,
     /// Its folder, for local workers; `None` for the simulated one and for a cluster's.
     pub(crate) folder: Option<PathBuf>,
+    /// An upscaler's file that local workers load besides the folder's own.
+    pub(crate) upscaler: Option<PathBuf>,
     /// Its facts, where we know them.
     pub(crate) facts: Option<ModelFacts>,
 }
 
-/// The model in a folder of this machine.
+/// The model in a folder of this machine, with an upscaler from elsewhere.
 ///
 /// # Errors
-/// The folder is absent, or is no model folder that we can run.
-pub(super) fn in_folder(folder: &Path) -> Result<Model, Error> {
-    let facts = tessera_worker::open_model(folder)?.facts().clone();
-    Ok(Model { reference: ModelRef::Hash(facts.hash), folder: Some(folder.to_owned()), facts: Some(facts) })
+/// The folder is absent, or is no model folder that we can run; the file is no upscaler.
+pub(super) fn in_folder(folder: &Path, upscaler: Option<&Path>) -> Result<Model, Error> {
+    let files: Vec<PathBuf> = upscaler.map(Path::to_owned).into_iter().collect();
+    let facts = tessera_worker::open_model(folder, &files)?.facts().clone();
+    Ok(Model {
+        reference: ModelRef::Hash(facts.hash),
+        folder: Some(folder.to_owned()),
+        upscaler: upscaler.map(Path::to_owned),
+        facts: Some(facts),
+    })
 }
 
 /// The model of simulated devices.
 pub(super) fn simulated() -> Model {
     let facts = ModelFacts::simulated();
-    Model { reference: ModelRef::Hash(facts.hash), folder: None, facts: Some(facts) }
+    Model { reference: ModelRef::Hash(facts.hash), folder: None, upscaler: None, facts: Some(facts) }
 }
 
 /// A model that a cluster serves: a folder here (the same one is there), a content hash, a name, or the only one.
@@ -42,13 +50,13 @@ pub(super) fn on_cluster(given: Option<String>) -> Result<Model, Error> {
     };
     // What is written like a path is meant as one, and a folder that is absent must not become a name.
     if Path::new(&text).is_dir() || text.contains(std::path::MAIN_SEPARATOR) {
-        return Ok(Model { folder: None, ..in_folder(Path::new(&text))? });
+        return Ok(Model { folder: None, ..in_folder(Path::new(&text), None)? });
     }
     Ok(named(hash(&text).map_or(ModelRef::Name(text), ModelRef::Hash)))
 }
 
 fn named(reference: ModelRef) -> Model {
-    Model { reference, folder: None, facts: None }
+    Model { reference, folder: None, upscaler: None, facts: None }
 }
 
 /// 64 hexadecimal digits.

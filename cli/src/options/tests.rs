@@ -5,8 +5,8 @@ use std::{fs, num::NonZeroUsize, path::Path};
 use clap::Parser;
 use tempfile::TempDir;
 use tessera_proto::job::{
-    Draft, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod, Upscaler,
-    VaeMode,
+    Draft, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
+    UpscaleFilter, VaeMode,
 };
 
 use super::*;
@@ -71,7 +71,7 @@ fn nothing_but_a_prompt_means_a1111s_defaults() {
 fn every_flag_reaches_the_job() {
     let line = "-n dog --width 640 --height 384 --steps 12 --cfg 5.5 --seed 7 --rng nv --sampler heun \
                 --schedule exponential --hires-width 1280 --hires-height 768 --hires-steps 9 --denoise 0.55 \
-                --strength-steps diffusers --upscaler latent-nearest-exact --tile 64x48 --overlap 8 --tile-batch 4 \
+                --strength-steps diffusers --upscaler latent-nearest-exact --upscale-tile 256 --tile 64x48 --overlap 8 --tile-batch 4 \
                 --tile-base --tile-method mixture --tile-grid stride --vae off --vae-tile 32 --vae-encode-tile 256";
     let mut arguments = vec!["a cat"];
     arguments.extend(line.split_whitespace());
@@ -87,7 +87,8 @@ fn every_flag_reaches_the_job() {
         schedule: Schedule::Exponential,
         denoising_strength: 0.55,
         strength_steps: StrengthSteps::Diffusers,
-        upscaler: Upscaler::LatentNearestExact,
+        upscaler: UpscaleFilter::LatentNearestExact.into(),
+        upscale_tile: Some(256),
         tile: Some(Size { width: 64, height: 48 }),
         overlap: Some(8),
         tile_batch: 4,
@@ -128,7 +129,7 @@ fn a1111s_spellings_are_understood() {
         "--hires-upscale",
         "1.5",
     ]);
-    assert_eq!(named.upscaler, Upscaler::LatentBicubicAntialiased);
+    assert_eq!(named.upscaler, UpscaleFilter::LatentBicubicAntialiased.into());
     assert_eq!((named.cfg_scale, named.denoising_strength), (3.0, 0.6));
     assert_eq!((named.negative_prompt.as_str(), named.target), ("y", Target::Scale(1.5)));
 }
@@ -137,6 +138,7 @@ fn a1111s_spellings_are_understood() {
 fn strength_follows_the_upscaler() {
     assert_eq!(job(&["x", "--upscaler", "lanczos"]).denoising_strength, 0.4);
     assert_eq!(job(&["x", "--upscaler", "Latent"]).denoising_strength, 0.7);
+    assert_eq!(job(&["x", "--upscaler", "sim-2x"]).denoising_strength, 0.4);
     let both = ["x", "--upscaler", "lanczos", "--denoise", "0.2"];
     assert_eq!(job(&both).denoising_strength, 0.2);
 }
@@ -242,6 +244,7 @@ fn unknown_names_get_the_nearest_one() {
         ("--sampler", "DPM++ 2S a", "did you mean \"dpmpp-2m\"?"),
         ("--schedule", "karas", "did you mean \"karras\"?"),
         ("--upscaler", "lancos", "did you mean \"lanczos\"?"),
+        ("--upscaler", "sim2", "did you mean \"sim-2x\"?"),
         ("--rng", "cpp", "did you mean \"cpu\"?"),
         ("--vae", "blnd", "did you mean \"blend\"?"),
         ("--tile-method", "mixtur", "did you mean \"mixture\"?"),
@@ -255,6 +258,14 @@ fn unknown_names_get_the_nearest_one() {
         refusal(&["x", "--sampler", "DPM++ 2M Karras", "--schedule", "normal"]),
         "--sampler \"DPM++ 2M Karras\" already says the schedule karras, and --schedule says normal: give one of them"
     );
+}
+
+#[test]
+fn upscalers_are_named_or_files_of_real_devices() {
+    assert!(refusal(&["x", "--upscaler", "net.onnx"]).starts_with("simulated devices run no files"));
+    assert!(refusal(&["x", "--upscaler", "nets/4x"]).contains("must be 1 to 255 bytes"));
+    let tile = refusal(&["x", "--upscale-tile", "32"]);
+    assert_eq!(tile, "upscale tile is 32, must be 64 to 4096");
 }
 
 #[test]

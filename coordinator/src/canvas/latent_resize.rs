@@ -5,7 +5,7 @@
 //! and then to the rows. Coordinates are computed in f32 with torch's own order of operations, because on long axes
 //! the f32 rounding of a coordinate is larger than the 1e-5 to which we want to agree.
 
-use tessera_proto::job::Upscaler;
+use tessera_proto::job::UpscaleFilter;
 
 use super::planes::Planes;
 
@@ -68,15 +68,15 @@ const CUBIC: Kernel = Kernel { radius: 2.0, weight: |distance| cubic(distance, -
 impl LatentFilter {
     /// The filter of a latent upscaler; `None` for one that works on the picture.
     #[must_use]
-    pub const fn of(upscaler: Upscaler) -> Option<Self> {
+    pub const fn of(upscaler: UpscaleFilter) -> Option<Self> {
         match upscaler {
-            Upscaler::Lanczos => None,
-            Upscaler::Latent => Some(Self::Bilinear),
-            Upscaler::LatentAntialiased => Some(Self::BilinearAntialiased),
-            Upscaler::LatentBicubic => Some(Self::Bicubic),
-            Upscaler::LatentBicubicAntialiased => Some(Self::BicubicAntialiased),
-            Upscaler::LatentNearest => Some(Self::Nearest),
-            Upscaler::LatentNearestExact => Some(Self::NearestExact),
+            UpscaleFilter::Lanczos => None,
+            UpscaleFilter::Latent => Some(Self::Bilinear),
+            UpscaleFilter::LatentAntialiased => Some(Self::BilinearAntialiased),
+            UpscaleFilter::LatentBicubic => Some(Self::Bicubic),
+            UpscaleFilter::LatentBicubicAntialiased => Some(Self::BicubicAntialiased),
+            UpscaleFilter::LatentNearest => Some(Self::Nearest),
+            UpscaleFilter::LatentNearestExact => Some(Self::NearestExact),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! An 8-bit RGB picture: values of a network in -1..1 in, rounded pixels out, and back.
 
+mod unit;
+
 use tessera_proto::Rect;
 
 use crate::canvas::Planes;
@@ -128,6 +130,11 @@ impl Picture {
     /// # Errors
     /// The row does not lie on the picture, or a value is NaN or infinite; nothing of the row is painted then.
     pub fn paint(&mut self, row: Row, values: &[f32]) -> Result<(), Error> {
+        self.paint_by(row, values, quantise)
+    }
+
+    /// As [`Picture::paint`], with any rule for the byte of a finite value.
+    fn paint_by(&mut self, row: Row, values: &[f32], level: impl Fn(f32) -> u8) -> Result<(), Error> {
         let Self { width, height, .. } = *self;
         let (x0, y) = (row.x0 as usize, row.y as usize);
         if CHANNELS <= row.channel || height <= row.y || (width as usize) < x0 + values.len() {
@@ -139,7 +146,7 @@ impl Picture {
         }
         let pixels = &mut self.rgb[(y * width as usize + x0) * CHANNELS..][..values.len() * CHANNELS];
         for (pixel, &value) in pixels.chunks_exact_mut(CHANNELS).zip(values) {
-            pixel[row.channel] = quantise(value);
+            pixel[row.channel] = level(value);
         }
         Ok(())
     }
@@ -149,6 +156,11 @@ impl Picture {
     /// # Errors
     /// `rect` does not lie on the picture.
     pub fn planes(&self, rect: Rect) -> Result<Vec<f32>, Error> {
+        self.values(rect, |byte| f32::from(byte) / 127.5 - 1.0)
+    }
+
+    /// As [`Picture::planes`], with any rule for the value of a byte.
+    fn values(&self, rect: Rect, value: impl Fn(u8) -> f32) -> Result<Vec<f32>, Error> {
         let Self { width, height, .. } = *self;
         if width < rect.x1() || height < rect.y1() {
             return Err(Error::Outside { what: Place::Rect(rect), width, height });
@@ -159,7 +171,7 @@ impl Picture {
             for y in rect.y0()..rect.y1() {
                 let first = (y as usize * width as usize + rect.x0() as usize) * CHANNELS;
                 let pixels = self.rgb[first..][..columns * CHANNELS].chunks_exact(CHANNELS);
-                planes.extend(pixels.map(|pixel| f32::from(pixel[channel]) / 127.5 - 1.0));
+                planes.extend(pixels.map(|pixel| value(pixel[channel])));
             }
         }
         Ok(planes)

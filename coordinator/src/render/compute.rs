@@ -102,6 +102,13 @@ pub(super) fn enlarge(picture: &Picture, to: Size) -> Result<Computed, Error> {
     Ok(Computed::Enlarged(picture::lanczos(picture, to.width, to.height)?))
 }
 
+/// A picture as `[1, 3, h, w]` in 0..1.
+pub(super) fn picture_tensor(picture: &Picture) -> Result<Tensor, Error> {
+    let (width, height) = (picture.width(), picture.height());
+    let whole = Rect::new(0, 0, width, height).expect("a picture is not empty");
+    Ok(Tensor::new([1, 3, height as usize, width as usize], picture.unit_planes(whole)?)?)
+}
+
 /// Encodes the finished files.
 pub(super) fn write(picture: &Picture, texts: &Texts, dump: Option<Dump>) -> Result<Computed, Error> {
     let metadata = Metadata { parameters: Some(&texts.parameters), tessera: Some(&texts.tessera) };

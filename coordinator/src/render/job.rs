@@ -10,11 +10,14 @@
 //!                                                 └─> write ─> finished
 //! ```
 //!
+//! To enlarge a picture means the passes of an upscaling network, where the job names one, and then Lanczos.
+//!
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
 mod questions;
 mod tasks;
+mod upscale;
 
 use std::sync::Arc;
 
@@ -30,6 +33,7 @@ use super::{
     metadata,
     pass::{GroupIndex, Pass},
     plan::{Enlarge, PassSetup, Plan},
+    upscale::Upscale,
 };
 use crate::{canvas::TileIndex, picture::Picture};
 
@@ -60,6 +64,8 @@ enum State {
     Denoising(Then, Box<Pass>),
     /// A decode.
     Decoding(Then, Box<Decode>),
+    /// A pass of an upscaling network.
+    Upscaling(Box<Upscale>),
     /// The encode before the hires pass.
     Encoding(Box<Encode>),
     /// Nothing: it is over.
@@ -148,7 +154,7 @@ impl Job {
                     return Ok(Vec::new());
                 }
                 self.embeddings = Embeddings::new(tensors.drain(..).flatten());
-                Ok(self.embedded())
+                self.embedded()
             }
             (Item::Group(group), State::Denoising(_, pass)) => {
                 let ready = pass.complete(group, &tensor)?;
@@ -158,6 +164,7 @@ impl Job {
                 Some(decoded) => self.decoded(decoded),
                 None => Ok(Vec::new()),
             },
+            (Item::Upscale(tile), State::Upscaling(_)) => self.upscaled(tile, tensor),
             (Item::Encode(tile), State::Encoding(encode)) => {
                 match encode.complete(tile, tensor, self.plan.facts().scaling_factor)? {
                     Some(latent) => Ok(self.encoded(latent)),
@@ -197,7 +204,7 @@ impl Job {
         }
     }
 
-    fn embedded(&mut self) -> Vec<Action> {
+    fn embedded(&mut self) -> Result<Vec<Action>, Error> {
         if let (Some(dump), Some(setup)) =
             (&mut self.dump, self.plan.base.as_ref().or(self.plan.hires.as_ref()))
         {
@@ -209,17 +216,13 @@ impl Job {
         if let Some(base) = &plan.base {
             self.progress.enter(Stage::Base, base.plan.tasks());
             let (pass, noise) = (base.plan.clone(), self.noise(Then::Base));
-            return self.compute(Then::Base, move || compute::start(pass, Origin::Noise, noise));
+            return Ok(self.compute(Then::Base, move || compute::start(pass, Origin::Noise, noise)));
         }
-        let (Some(source), Some(size)) = (self.source.take(), plan.source) else {
-            return Vec::new();
-        };
-        let size = match &plan.enlarge {
-            Some(Enlarge::Picture { cover, .. }) => *cover,
-            _ => size,
+        let Some(source) = self.source.take() else {
+            return Ok(Vec::new());
         };
         self.progress.enter(Stage::Upscale, 0);
-        self.compute(Then::Base, move || compute::enlarge(&source, size))
+        self.enlarge(source)
     }
 
     fn denoised(&mut self) -> Result<Vec<Action>, Error> {
@@ -254,11 +257,8 @@ impl Job {
     fn decoded(&mut self, decoded: Decoded) -> Result<Vec<Action>, Error> {
         let Decoded { picture, image } = decoded;
         let plan = Arc::clone(&self.plan);
-        if let (State::Decoding(Then::Base, _), Some(Enlarge::Picture { cover, .. })) =
-            (&self.state, &plan.enlarge)
-        {
-            let cover = *cover;
-            return Ok(self.compute(Then::Base, move || compute::enlarge(&picture, cover)));
+        if matches!(self.state, State::Decoding(Then::Base, _)) {
+            return self.enlarge(picture);
         }
         let mut dump = self.dump.take();
         if let (Some(dump), Some(image)) = (&mut dump, image) {

@@ -3,22 +3,26 @@
 //! All geometry and all arithmetic of a job are settled here, before any device is asked for anything: what cannot be
 //! rendered is refused now.
 
+mod enlarge;
 mod size;
 mod summary;
 mod tiles;
+mod upscale;
 
 use std::sync::Arc;
 
-use tessera_proto::{JobSpec, ModelFacts, Rect, Segment, facts, job::Size, limits};
+use tessera_proto::{JobSpec, ModelFacts, Segment, facts, job::Size, limits};
 
 use super::pass::PassPlan;
 use crate::{
-    canvas::{LatentFilter, Tiling, grid},
+    canvas::{Tiling, grid},
     prompt::{self, Conditioning, Prompt, Texts, Timeline},
     sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
 };
 
-pub use summary::{StageSummary, Summary};
+pub(super) use enlarge::Enlarge;
+pub use summary::{StageSummary, Summary, Unit};
+pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
 
 /// Why a job cannot be rendered by this model.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,9 @@ pub enum Error {
     /// The prompt cannot be read.
     #[error(transparent)]
     Prompt(#[from] prompt::Error),
+    /// An upscaling network cannot do its part.
+    #[error(transparent)]
+    Upscale(#[from] UpscaleError),
     /// A picture exceeds what we render.
     #[error("the {what} is {width}x{height} px, the limit is {} px a side: {advice}", limits::SIDE)]
     Target {
@@ -127,33 +134,6 @@ pub(super) struct PassSetup {
     pub(super) plan: PassPlan,
     pub(super) prompt: Conditioning,
     pub(super) negative: Conditioning,
-}
-
-/// How the base becomes the hires latent.
-#[derive(Debug)]
-pub(super) enum Enlarge {
-    /// The latent is resampled.
-    Latent {
-        /// How.
-        filter: LatentFilter,
-        /// Covering size, latent px.
-        cover: Size,
-        /// What of it is kept.
-        keep: Rect,
-        /// The encoder's tiles, when the job starts from a picture.
-        encode: Option<VaePlan>,
-    },
-    /// The picture is resampled and encoded.
-    Picture {
-        /// The base latent's decoder tiles; `None` when the job starts from a picture.
-        decode: Option<VaePlan>,
-        /// Covering size, px.
-        cover: Size,
-        /// What of the encoded latent is kept, latent px.
-        keep: Rect,
-        /// The encoder's tiles.
-        encode: VaePlan,
-    },
 }
 
 /// The VAE's tiles on one canvas: the same grid in latent px and in image px.
@@ -267,7 +247,7 @@ impl Planner<'_> {
             }
             None => None,
         };
-        let enlarge = sizes.hires.map(|hires| self.enlarge(&sizes, hires)).transpose()?;
+        let enlarge = sizes.hires.map(|hires| self.enlarge(&sizes, hires, image)).transpose()?;
         let decode = self.vae_decode(sizes.target())?;
         Ok(Plan {
             texts: texts.into_list(),
@@ -321,30 +301,6 @@ impl Planner<'_> {
         let prompt = Prompt::positive(&spec.prompt)?.conditioning(timeline, texts)?;
         let negative = Prompt::negative(&spec.negative_prompt)?.conditioning(timeline, texts)?;
         Ok(PassSetup { plan, prompt, negative })
-    }
-
-    fn enlarge(&self, sizes: &size::Sizes, hires: size::Hires) -> Result<Enlarge, Error> {
-        let facts = self.facts;
-        let from_picture = sizes.from_picture;
-        if let Some(filter) = LatentFilter::of(self.spec.upscaler) {
-            let encode = if from_picture { Some(self.vae_encode(sizes.base)?) } else { None };
-            return Ok(Enlarge::Latent {
-                filter,
-                cover: latent(hires.cover, facts),
-                keep: hires.keep,
-                encode,
-            });
-        }
-        if !facts.encodes_images {
-            return Err(self.no_encoder("this upscaler", ", or use --upscaler latent"));
-        }
-        let decode = if from_picture { None } else { Some(self.vae_decode(sizes.base)?) };
-        Ok(Enlarge::Picture {
-            decode,
-            cover: hires.cover,
-            keep: hires.keep,
-            encode: self.vae_encode(hires.cover)?,
-        })
     }
 
     fn no_encoder(&self, purpose: &'static str, advice: &'static str) -> Error {

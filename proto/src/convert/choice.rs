@@ -40,7 +40,7 @@ choice!("schedule", job::Schedule, wire::Schedule {
     Normal <-> Normal, Karras <-> Karras, Exponential <-> Exponential,
 });
 choice!("strength_steps", job::StrengthSteps, wire::StrengthSteps { A1111 <-> A1111, Diffusers <-> Diffusers });
-choice!("upscaler", job::Upscaler, wire::Upscaler {
+choice!("upscaler", job::UpscaleFilter, wire::Upscaler {
     Lanczos <-> Lanczos,
     Latent <-> Latent,
     LatentAntialiased <-> LatentAntialiased,

@@ -22,7 +22,7 @@ impl From<ModelFacts> for wire::ModelFacts {
             beta_end: facts.beta_end,
             train_timesteps: facts.num_train_timesteps,
             embedding_width: facts.embedding_width,
-            upscalers: facts.upscalers,
+            upscalers: facts.upscalers.into_iter().map(Into::into).collect(),
             has_encoder: facts.encodes_images,
         }
     }
@@ -63,9 +63,24 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
             beta_end,
             num_train_timesteps: train_timesteps,
             embedding_width,
-            upscalers,
+            upscalers: upscalers.into_iter().map(Into::into).collect(),
             encodes_images: has_encoder,
         };
         Ok(Self::new(draft)?)
+    }
+}
+
+impl From<facts::UpscalerFacts> for wire::UpscalerFacts {
+    fn from(facts: facts::UpscalerFacts) -> Self {
+        let facts::UpscalerFacts { name, scale, radius, multiple } = facts;
+        Self { name, scale, radius, multiple }
+    }
+}
+
+impl From<wire::UpscalerFacts> for facts::UpscalerFacts {
+    /// Plain fields; [`ModelFacts::new`] checks them.
+    fn from(message: wire::UpscalerFacts) -> Self {
+        let wire::UpscalerFacts { name, scale, radius, multiple } = message;
+        Self { name, scale, radius, multiple }
     }
 }

@@ -3,13 +3,13 @@
 use super::{Error, choice::FromNumber, required};
 use crate::{
     JobSpec,
-    job::{self, Draft, ModelRef, Size, Target},
+    job::{self, Draft, ModelRef, Size, Target, Upscaler},
     wire,
 };
 
 impl From<JobSpec> for wire::JobSpec {
     fn from(spec: JobSpec) -> Self {
-        use wire::job_spec::Target as Wire;
+        use wire::job_spec::{EnlargeBy, Target as Wire};
         let job = spec.into_draft();
         Self {
             model: match job.model {
@@ -34,7 +34,11 @@ impl From<JobSpec> for wire::JobSpec {
             schedule: wire::Schedule::from(job.schedule).into(),
             denoising_strength: job.denoising_strength,
             strength_steps: wire::StrengthSteps::from(job.strength_steps).into(),
-            upscaler: wire::Upscaler::from(job.upscaler).into(),
+            enlarge_by: Some(match job.upscaler {
+                Upscaler::Filter(filter) => EnlargeBy::Upscaler(wire::Upscaler::from(filter).into()),
+                Upscaler::Network(name) => EnlargeBy::UpscalerNetwork(name),
+            }),
+            upscale_tile: job.upscale_tile,
             tile: job.tile.map(Into::into),
             overlap: job.overlap,
             tile_batch: job.tile_batch,
@@ -54,7 +58,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
 
     #[expect(clippy::too_many_lines, reason = "each field is named twice, so that none is forgotten")]
     fn try_from(message: wire::JobSpec) -> Result<Self, Error> {
-        use wire::job_spec::Target as Wire;
+        use wire::job_spec::{EnlargeBy, Target as Wire};
         let wire::JobSpec {
             model,
             prompt,
@@ -71,7 +75,8 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             schedule,
             denoising_strength,
             strength_steps,
-            upscaler,
+            enlarge_by,
+            upscale_tile,
             tile,
             overlap,
             tile_batch,
@@ -102,7 +107,11 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             schedule: job::Schedule::from_number(schedule)?,
             denoising_strength,
             strength_steps: job::StrengthSteps::from_number(strength_steps)?,
-            upscaler: job::Upscaler::from_number(upscaler)?,
+            upscaler: match required("job.enlarge_by", enlarge_by)? {
+                EnlargeBy::Upscaler(filter) => Upscaler::Filter(job::UpscaleFilter::from_number(filter)?),
+                EnlargeBy::UpscalerNetwork(name) => Upscaler::Network(name),
+            },
+            upscale_tile,
             tile: tile.map(Into::into),
             overlap,
             tile_batch,

@@ -9,7 +9,7 @@ use prost::Message;
 use super::*;
 use crate::{
     Assignment, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, LeaseId, ModelFacts,
-    Outcome, Segment, Tensor, ToWorker, Work,
+    Outcome, Rect, Segment, Tensor, ToWorker, Work,
     job::{self, Size, Target},
     wire,
 };
@@ -27,7 +27,7 @@ fn works() -> Vec<Work> {
         Work::Denoise { tiles: tensor(), input_scale: 0.068, timestep: 998.75, guidance },
         Work::Encode { image: tensor() },
         Work::Decode { latent: tensor() },
-        Work::Upscale { network: "anime6b".into(), image: tensor() },
+        Work::Upscale { network: "anime6b".into(), image: tensor(), keep: Rect::new(0, 0, 2, 1).unwrap() },
     ]
 }
 
@@ -70,6 +70,8 @@ fn a_job_survives_the_wire() {
     draft.overlap = Some(0);
     draft.model = job::ModelRef::Hash([9; 32]);
     draft.seed = u64::MAX;
+    draft.upscaler = job::Upscaler::Network("anime6b".to_owned());
+    draft.upscale_tile = Some(0);
     let spec = JobSpec::new(draft).unwrap();
     assert_eq!(JobSpec::try_from(wire::JobSpec::from(spec.clone())), Ok(spec));
 }

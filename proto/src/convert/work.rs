@@ -1,7 +1,7 @@
 //! Tasks: a message in, one network run out, and back.
 
 use super::{Error, required};
-use crate::{Guidance, Segment, Work, wire};
+use crate::{Guidance, Rect, Segment, Work, wire};
 
 impl From<Work> for wire::Work {
     fn from(work: Work) -> Self {
@@ -18,9 +18,11 @@ impl From<Work> for wire::Work {
             }),
             Work::Encode { image } => Kind::Encode(wire::Encode { image: Some((&image).into()) }),
             Work::Decode { latent } => Kind::Decode(wire::Decode { latent: Some((&latent).into()) }),
-            Work::Upscale { network, image } => {
-                Kind::Upscale(wire::Upscale { network, image: Some((&image).into()) })
-            }
+            Work::Upscale { network, image, keep } => Kind::Upscale(wire::Upscale {
+                network,
+                image: Some((&image).into()),
+                keep: Some(keep.into()),
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -50,8 +52,10 @@ impl TryFrom<wire::Work> for Work {
             Kind::Decode(wire::Decode { latent }) => {
                 Self::Decode { latent: required("decode.latent", latent)?.try_into()? }
             }
-            Kind::Upscale(wire::Upscale { network, image }) => {
-                Self::Upscale { network, image: required("upscale.image", image)?.try_into()? }
+            Kind::Upscale(wire::Upscale { network, image, keep }) => {
+                let image = required("upscale.image", image)?.try_into()?;
+                let keep = required("upscale.keep", keep)?.try_into()?;
+                Self::Upscale { network, image, keep }
             }
         })
     }
@@ -92,6 +96,21 @@ impl TryFrom<wire::Guidance> for Guidance {
             uncond: required("guidance.uncond", uncond)?.try_into()?,
             conds: conds.into_iter().map(cond).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<Rect> for wire::Region {
+    fn from(rect: Rect) -> Self {
+        Self { x0: rect.x0(), y0: rect.y0(), x1: rect.x1(), y1: rect.y1() }
+    }
+}
+
+impl TryFrom<wire::Region> for Rect {
+    type Error = Error;
+
+    fn try_from(message: wire::Region) -> Result<Self, Error> {
+        let wire::Region { x0, y0, x1, y1 } = message;
+        Self::new(x0, y0, x1, y1).map_err(|_| Error::Range { field: "region" })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::{Draft, Size, Target};
-use crate::limits;
+use super::{Draft, Size, Target, Upscaler};
+use crate::{facts, limits};
 
 /// Pixel sizes must be multiples of this: one latent px of Stable Diffusion's VAE.
 pub(super) const PX_MULTIPLE: u32 = 8;
@@ -77,6 +77,16 @@ pub enum Error {
     /// A picture to start from and a size for the base picture that it replaces.
     #[error("a base size and an image exclude each other: the image is the base picture")]
     BaseWithImage,
+    /// A text that names no upscaling network on any system.
+    #[error(
+        "upscaler name {name:?} must be 1 to {} bytes without control characters, / and \\: name a network of the \
+         model's upscalers/ without its path and ending",
+        facts::MAX_NAME_BYTES
+    )]
+    NetworkName {
+        /// The name received, shortened to 64 characters.
+        name: String,
+    },
 }
 
 /// What to do about a picture side out of its bounds.
@@ -106,7 +116,21 @@ pub(super) fn draft(draft: &Draft) -> Result<(), Error> {
     count("hires steps", draft.hires_steps.unwrap_or(1), 1, 1000)?;
     real("cfg scale", draft.cfg_scale, 0.0, 100.0)?;
     real("denoising strength", draft.denoising_strength, 0.01, 1.0)?;
+    upscaler(draft)?;
     tiles(draft)
+}
+
+fn upscaler(draft: &Draft) -> Result<(), Error> {
+    if let Upscaler::Network(name) = &draft.upscaler
+        && !facts::is_network_name(name)
+    {
+        return Err(Error::NetworkName { name: name.chars().take(64).collect() });
+    }
+    // Below 64 the ramp of 32 px between two tiles would leave them no middle; 0 is no tile at all.
+    match draft.upscale_tile {
+        None | Some(0) => Ok(()),
+        Some(tile) => count("upscale tile", tile, 64, 4096),
+    }
 }
 
 fn picture(draft: &Draft) -> Result<(), Error> {
@@ -223,6 +247,17 @@ mod tests {
             message,
             "tile overlap is 24 latent px, must be smaller than the tile, which is 24 latent px"
         );
+    }
+
+    #[test]
+    fn a_network_is_named_never_a_path() {
+        let named = |name: &str| refusal(|job| job.upscaler = Upscaler::Network(name.to_owned()));
+        assert!(named("../x").starts_with("upscaler name \"../x\" must be 1 to 255 bytes"));
+        assert!(named("").contains("without its path"));
+        assert_eq!(refusal(|job| job.upscale_tile = Some(63)), "upscale tile is 63, must be 64 to 4096");
+        let mut whole = Draft::text_to_image("a cat");
+        whole.upscale_tile = Some(0);
+        assert!(JobSpec::new(whole).is_ok());
     }
 
     #[test]

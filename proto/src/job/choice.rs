@@ -90,9 +90,9 @@ pub enum StrengthSteps {
     Diffusers,
 }
 
-/// How the base picture or latent is enlarged.
+/// How the base picture or latent is enlarged without a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Upscaler {
+pub enum UpscaleFilter {
     /// Picture space: decode, Lanczos, encode.
     Lanczos,
     /// Latent space, bilinear.
@@ -229,7 +229,7 @@ impl Choice for StrengthSteps {
     }
 }
 
-impl Choice for Upscaler {
+impl Choice for UpscaleFilter {
     const WHAT: &'static str = "upscaler";
     const ALL: &'static [Self] = &[
         Self::Lanczos,
@@ -347,9 +347,9 @@ impl Sampler {
     }
 }
 
-// === impl Upscaler ===
+// === impl UpscaleFilter ===
 
-impl Upscaler {
+impl UpscaleFilter {
     /// Whether the enlarging happens on the latent, with no trip through the VAE.
     #[must_use]
     pub const fn is_latent(self) -> bool {
@@ -396,7 +396,7 @@ macro_rules! by_name {
     )+};
 }
 
-by_name!(Sampler, Schedule, Rng, StrengthSteps, Upscaler, VaeMode, TileMethod, TileGrid);
+by_name!(Sampler, Schedule, Rng, StrengthSteps, UpscaleFilter, VaeMode, TileMethod, TileGrid);
 
 #[cfg(test)]
 mod tests {
@@ -406,7 +406,7 @@ mod tests {
     fn own_and_a1111_spellings_are_read() {
         assert_eq!(Sampler::parse("Euler a"), Ok(Sampler::EulerA));
         assert_eq!(Sampler::parse("DPM++ 2M"), Ok(Sampler::DpmPp2M));
-        assert_eq!(Upscaler::parse("Latent (nearest-exact)"), Ok(Upscaler::LatentNearestExact));
+        assert_eq!(UpscaleFilter::parse("Latent (nearest-exact)"), Ok(UpscaleFilter::LatentNearestExact));
         assert_eq!(
             Sampler::parse_with_schedule("DPM++ 2M Karras"),
             Ok((Sampler::DpmPp2M, Some(Schedule::Karras)))
@@ -420,9 +420,9 @@ mod tests {
             assert_eq!(Sampler::parse(sampler.name()), Ok(*sampler));
             assert_eq!(Sampler::parse(sampler.a1111_name()), Ok(*sampler));
         }
-        for upscaler in Upscaler::ALL {
-            assert_eq!(Upscaler::parse(upscaler.name()), Ok(*upscaler));
-            assert_eq!(Upscaler::parse(upscaler.a1111_name()), Ok(*upscaler));
+        for upscaler in UpscaleFilter::ALL {
+            assert_eq!(UpscaleFilter::parse(upscaler.name()), Ok(*upscaler));
+            assert_eq!(UpscaleFilter::parse(upscaler.a1111_name()), Ok(*upscaler));
         }
     }
 

@@ -104,12 +104,28 @@ pub struct ModelFacts {
     /// Length of one token's embedding.
     #[prost(uint32, tag = "13")]
     pub embedding_width: u32,
-    /// Names of upscaling networks in the folder.
-    #[prost(string, repeated, tag = "14")]
-    pub upscalers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Whether the folder can turn pictures into latents.
     #[prost(bool, tag = "15")]
     pub has_encoder: bool,
+    /// Upscaling networks of the folder.
+    #[prost(message, repeated, tag = "16")]
+    pub upscalers: ::prost::alloc::vec::Vec<UpscalerFacts>,
+}
+/// What the coordinator must know of an upscaling network to cut a picture for it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpscalerFacts {
+    /// Its name in the folder, without path and ending.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The result's px per px of the picture, on each side.
+    #[prost(uint32, tag = "2")]
+    pub scale: u32,
+    /// How far around a px its result depends on the picture, px; absent: on all of it, or not known.
+    #[prost(uint32, optional, tag = "3")]
+    pub radius: ::core::option::Option<u32>,
+    /// Both sides of a picture, and the places of its tiles, must be multiples of this, px.
+    #[prost(uint32, tag = "4")]
+    pub multiple: u32,
 }
 /// Sent by a task of its own, so that a long network call never looks like a dead worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -286,13 +302,28 @@ pub struct Decode {
     #[prost(message, optional, tag = "1")]
     pub latent: ::core::option::Option<Tensor>,
 }
-/// An image tile \[1, 3, h, w\] in 0..1 in, the same enlarged by the network's own factor out.
+/// An image tile \[1, 3, h, w\] in 0..1 in, what of it shall be kept, enlarged by the network's own factor, out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Upscale {
     #[prost(string, tag = "1")]
     pub network: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub image: ::core::option::Option<Tensor>,
+    /// Px of the tile before it is enlarged; the rest is there for the network to see.
+    #[prost(message, optional, tag = "3")]
+    pub keep: ::core::option::Option<Region>,
+}
+/// A rectangle, px: from x0, y0 (inclusive) to x1, y1 (exclusive).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Region {
+    #[prost(uint32, tag = "1")]
+    pub x0: u32,
+    #[prost(uint32, tag = "2")]
+    pub y0: u32,
+    #[prost(uint32, tag = "3")]
+    pub x1: u32,
+    #[prost(uint32, tag = "4")]
+    pub y1: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -845,8 +876,6 @@ pub struct JobSpec {
     pub denoising_strength: f64,
     #[prost(enumeration = "StrengthSteps", tag = "16")]
     pub strength_steps: i32,
-    #[prost(enumeration = "Upscaler", tag = "17")]
-    pub upscaler: i32,
     /// Latent px.
     #[prost(message, optional, tag = "18")]
     pub tile: ::core::option::Option<Size>,
@@ -872,9 +901,15 @@ pub struct JobSpec {
     pub dump: bool,
     #[prost(enumeration = "TileGrid", tag = "27")]
     pub tile_grid: i32,
+    /// Tile of an upscaling network, px; 0: the whole picture in one call.
+    #[prost(uint32, optional, tag = "29")]
+    pub upscale_tile: ::core::option::Option<u32>,
     /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
+    /// How the base picture is enlarged.
+    #[prost(oneof = "job_spec::EnlargeBy", tags = "17, 28")]
+    pub enlarge_by: ::core::option::Option<job_spec::EnlargeBy>,
 }
 /// Nested message and enum types in `JobSpec`.
 pub mod job_spec {
@@ -885,6 +920,15 @@ pub mod job_spec {
         Scale(f64),
         #[prost(message, tag = "7")]
         Hires(super::Size),
+    }
+    /// How the base picture is enlarged.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum EnlargeBy {
+        #[prost(enumeration = "super::Upscaler", tag = "17")]
+        Upscaler(i32),
+        /// Name of an upscaling network of the model.
+        #[prost(string, tag = "28")]
+        UpscalerNetwork(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

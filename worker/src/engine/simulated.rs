@@ -9,16 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::Tensor;
+use tessera_proto::{ModelFacts, Tensor};
 
 use super::{Engine, Error, Named, Network, Value};
 use crate::graph::{Dim, Element, GraphFacts, Slot};
 
 /// Image px per latent px and side.
 const SCALE: usize = 8;
-
-/// How much larger the made-up upscaler makes images.
-const ENLARGE: usize = 4;
 
 /// The simulated engine.
 #[derive(Debug, Clone)]
@@ -43,7 +40,7 @@ impl Simulated {
             Network::Unet => predict(network, inputs),
             Network::VaeEncoder => encode(network, image(network, inputs, "sample")?),
             Network::VaeDecoder => enlarge(network, image(network, inputs, "latent_sample")?, SCALE),
-            Network::Upscaler(_) => enlarge(network, image(network, inputs, "input")?, ENLARGE),
+            Network::Upscaler(name) => upscale(network, name, image(network, inputs, "input")?),
         }
     }
 
@@ -131,6 +128,44 @@ fn enlarge(network: &Network, image: &Tensor, factor: usize) -> Result<Tensor, E
         image.data()[(channel * h + row / factor) * w + column / factor]
     };
     tensor(network, vec![1, 3, height, width], (0..3 * height * width).map(at).collect())
+}
+
+/// `[1, 3, h, w]` to `[1, 3, scale * h, scale * w]`: each px mixed with what its network looks at, then repeated.
+fn upscale(network: &Network, name: &str, image: &Tensor) -> Result<Tensor, Error> {
+    let facts = ModelFacts::simulated();
+    let absent = |_| Error::Absent { network: network.clone() };
+    let upscaler = facts.upscaler(name, Vec::new()).map_err(absent)?;
+    let (scale, multiple) = (upscaler.scale as usize, upscaler.multiple as usize);
+    let [_, _, h, w] = nchw(network, "image", image)?;
+    if !h.is_multiple_of(multiple) || !w.is_multiple_of(multiple) {
+        return Err(wrong(network, "image", "sides that are multiples of 4 are needed"));
+    }
+    let mixed = match upscaler.radius {
+        Some(radius) => crossed(image, radius as usize),
+        None => {
+            let mean = image.data().iter().sum::<f32>() / real(image.data().len());
+            image.data().iter().map(|value| 0.9 * value + 0.1 * mean).collect()
+        }
+    };
+    enlarge(network, &tensor(network, image.shape().to_vec(), mixed)?, scale)
+}
+
+/// Each value mixed with the four that lie `radius` px to its sides; beyond the rim lie zeros, as for a convolution.
+fn crossed(image: &Tensor, radius: usize) -> Vec<f32> {
+    let &[.., h, w] = image.shape() else { return Vec::new() };
+    let mut mixed = Vec::with_capacity(image.data().len());
+    for plane in image.data().chunks_exact(h * w) {
+        let at = |y: Option<usize>, x: Option<usize>| match (y, x) {
+            (Some(y), Some(x)) if y < h && x < w => plane[y * w + x],
+            _ => 0.0,
+        };
+        for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            let above_and_below = at(y.checked_sub(radius), Some(x)) + at(Some(y + radius), Some(x));
+            let beside = at(Some(y), x.checked_sub(radius)) + at(Some(y), Some(x + radius));
+            mixed.push(0.6 * plane[y * w + x] + 0.1 * (above_and_below + beside));
+        }
+    }
+    mixed
 }
 
 /// Names and shapes as Optimum exports them.

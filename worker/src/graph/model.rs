@@ -64,6 +64,12 @@ impl Model {
         self.proto.graph.as_mut().expect("checked in new")
     }
 
+    /// An entry of the file's metadata.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.proto.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+    }
+
     /// The version of an operator set, 0 when the model does not use it; the standard set's domain is empty.
     #[must_use]
     pub fn operator_set(&self, domain: &str) -> i64 {

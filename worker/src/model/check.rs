@@ -61,6 +61,35 @@ pub fn graph(file: &Path, network: &Network, graph: &GraphFacts, facts: &ModelFa
     }
 }
 
+/// Checks that the graph in `file` takes one picture of any size and gives one, as upscaling networks do.
+///
+/// # Errors
+/// It does not; the sentence names the file and the input.
+pub fn picture_to_picture(file: &Path, graph: &GraphFacts) -> Result<(), Error> {
+    let refuse = |reason: String| Err(Error::Graph { file: file.to_owned(), reason });
+    let [input] = graph.inputs.as_slice() else {
+        let inputs = &graph.inputs;
+        return refuse(format!(
+            "an upscaler takes one picture, it takes {} inputs ({})",
+            inputs.len(),
+            list(inputs)
+        ));
+    };
+    let output = graph.outputs.first().map_or(Ok(()), |output| Wanted::picture().check(output, "output"));
+    Wanted::picture()
+        .check(input, "input")
+        .and(output)
+        .or_else(|reason| refuse(format!("as an upscaler, {reason}")))?;
+    match (input.fixed(3), input.fixed(2)) {
+        (None, None) => Ok(()),
+        (width, height) => {
+            let side = |length: Option<u64>| length.map_or_else(|| "any".to_owned(), |px| px.to_string());
+            let size = format!("{}x{}", side(width), side(height));
+            refuse(format!("it takes pictures of {size} px only: export it with free sides"))
+        }
+    }
+}
+
 /// The inputs of a network by name; `None` where any name will do.
 fn wanted_inputs(network: &Network, facts: &ModelFacts) -> Vec<(Option<&'static str>, Wanted)> {
     let channels = vec![u64::from(facts.latent_channels)];

@@ -8,6 +8,7 @@ use tessera_proto::facts::{BetaSchedule, Draft, ModelFacts, Prediction};
 use super::Error;
 use super::config_file::ConfigFile;
 use super::layout::Layout;
+use super::upscaler;
 use crate::engine::Network;
 use crate::text::CHUNK;
 
@@ -105,12 +106,15 @@ impl Settings {
     /// Puts the facts together and checks their bounds.
     ///
     /// # Errors
-    /// One is out of its bounds.
+    /// One is out of its bounds, or an upscaler is none.
     pub(super) fn facts(&self, layout: &Layout, hash: [u8; 32]) -> Result<ModelFacts, Error> {
-        let upscaler = |(network, _): &(Network, _)| match network {
-            Network::Upscaler(name) => Some(name.clone()),
-            _ => None,
-        };
+        let mut upscalers = Vec::new();
+        for (network, file) in layout.graphs() {
+            if let Network::Upscaler(name) = network {
+                upscalers.push(upscaler::facts(name, file)?);
+            }
+        }
+        upscalers.sort_by(|a, b| a.name.cmp(&b.name));
         let name = layout
             .root()
             .file_name()
@@ -130,7 +134,7 @@ impl Settings {
             num_train_timesteps: self.noise.timesteps,
             embedding_width: self.embedding_width,
             encodes_images: layout.graphs().iter().any(|(network, _)| *network == Network::VaeEncoder),
-            upscalers: layout.graphs().iter().filter_map(upscaler).collect(),
+            upscalers,
         };
         ModelFacts::new(draft).map_err(|source| Error::Facts { folder: layout.folder().to_owned(), source })
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::layout::Layout;
 use super::{Error, HashCache};
+use crate::engine::Network;
 
 /// The folders that make a model.
 const PARTS: [&str; 7] =
@@ -28,10 +29,18 @@ pub(super) fn of_folder(layout: &Layout, hashes: &HashCache) -> Result<[u8; 32],
     for part in PARTS {
         collect(layout, part, MAX_DEPTH, &mut names)?;
     }
-    names.sort_unstable();
+    let mut files: Vec<_> = names.into_iter().map(|name| (layout.root().join(&name), name)).collect();
+    // Upscalers from elsewhere count as if they lay in the folder.
+    for (network, file) in layout.graphs() {
+        if let Network::Upscaler(name) = network
+            && file.parent() != Some(&layout.root().join("upscalers"))
+        {
+            files.push((file.clone(), format!("upscalers/{name}.onnx")));
+        }
+    }
+    files.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
     let mut hasher = blake3::Hasher::new();
-    for name in names {
-        let path = layout.root().join(&name);
+    for (path, name) in files {
         let hash = hashes.of_file(&path).map_err(|source| Error::Unreadable { path, source })?;
         hasher.update(name.as_bytes()).update(&[0]).update(&hash);
     }

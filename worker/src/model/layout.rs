@@ -80,6 +80,11 @@ impl Layout {
         &self.root
     }
 
+    /// Adds an upscaler from elsewhere.
+    pub(super) fn add(&mut self, network: Network, file: PathBuf) {
+        self.graphs.push((network, file));
+    }
+
     /// The networks found.
     pub(super) fn graphs(&self) -> &[(Network, PathBuf)] {
         &self.graphs

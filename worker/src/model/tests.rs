@@ -2,33 +2,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tessera_proto::facts::{BetaSchedule, Prediction};
+use tessera_proto::facts::{BetaSchedule, Prediction, UpscalerFacts};
 
 use super::*;
 use crate::graph::{Dim, Element, GraphFacts, Model, Slot};
 
-fn top() -> PathBuf {
+pub(super) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn tiny() -> PathBuf {
+pub(super) fn tiny() -> PathBuf {
     top().join("tests/models/tiny-sd15")
 }
 
 /// A copy of the tiny model, named `model`, to be damaged.
-struct Copy {
+pub(super) struct Copy {
     parent: tempfile::TempDir,
 }
 
 impl Copy {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let parent = tempfile::tempdir().unwrap();
         let copy = Self { parent };
         copy_tree(&tiny(), &copy.root());
         copy
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.parent.path().join("model")
     }
 
@@ -60,7 +60,7 @@ impl Copy {
     }
 
     fn open(&self) -> Result<ModelFolder, Error> {
-        ModelFolder::open(&self.root(), &HashCache::unsaved())
+        ModelFolder::open(&self.root(), &[], &HashCache::unsaved())
     }
 
     /// Why it is refused, with the folder's path as MODEL.
@@ -89,16 +89,15 @@ fn graph_of(folder: &ModelFolder, network: &Network) -> GraphFacts {
 
 #[test]
 fn the_tiny_model_fits() {
-    let folder = ModelFolder::open(&tiny(), &HashCache::unsaved()).unwrap();
+    let folder = ModelFolder::open(&tiny(), &[], &HashCache::unsaved()).unwrap();
     let facts = folder.facts();
     assert_eq!((facts.name.as_str(), facts.latent_channels, facts.vae_scale), ("tiny-sd15", 4, 8));
     assert_eq!((facts.sample_size, facts.latent_multiple, facts.embedding_width), (32, 8, 32));
     assert_eq!((facts.prediction, facts.beta_schedule), (Prediction::Epsilon, BetaSchedule::ScaledLinear));
     assert_eq!((facts.beta_start, facts.beta_end, facts.num_train_timesteps), (0.00085, 0.012, 1000));
-    assert_eq!(
-        (facts.encodes_images, facts.upscalers.as_slice()),
-        (true, &["tiny-rrdbnet-x4".to_owned()][..])
-    );
+    let upscaler =
+        UpscalerFacts { name: "tiny-rrdbnet-x4".to_owned(), scale: 4, radius: Some(34), multiple: 1 };
+    assert_eq!((facts.encodes_images, facts.upscalers.as_slice()), (true, &[upscaler][..]));
     assert_eq!(folder.vocab_size(), 782);
     assert!(folder.tokenizer().join("merges.txt").is_file());
     for (network, file) in folder.graphs() {
@@ -109,7 +108,7 @@ fn the_tiny_model_fits() {
 
 #[test]
 fn the_demo_model_fits() {
-    let folder = ModelFolder::open(&top().join("deploy/models/demo"), &HashCache::unsaved()).unwrap();
+    let folder = ModelFolder::open(&top().join("deploy/models/demo"), &[], &HashCache::unsaved()).unwrap();
     let facts = folder.facts();
     assert_eq!((facts.sample_size, facts.latent_multiple, facts.embedding_width), (16, 4, 64));
     assert!((0.1..1.0).contains(&facts.scaling_factor), "scaling factor {}", facts.scaling_factor);
@@ -122,7 +121,7 @@ fn the_demo_model_fits() {
 fn the_hash_follows_the_model_and_nothing_else() {
     let copy = Copy::new();
     let hash = copy.open().unwrap().facts().hash;
-    assert_eq!(hash, ModelFolder::open(&tiny(), &HashCache::unsaved()).unwrap().facts().hash);
+    assert_eq!(hash, ModelFolder::open(&tiny(), &[], &HashCache::unsaved()).unwrap().facts().hash);
     copy.write("README.md", "words").write("unet/.hidden", "x").write("samples/a.png", "x");
     assert_eq!(copy.open().unwrap().facts().hash, hash);
     copy.write("unet/model.onnx_data", "weights");
@@ -152,7 +151,7 @@ fn what_older_files_leave_out_has_diffusers_default() {
 
 #[test]
 fn a_folder_of_another_kind_gets_its_sentence() {
-    let open = |path: &Path| ModelFolder::open(path, &HashCache::unsaved()).unwrap_err().to_string();
+    let open = |path: &Path| ModelFolder::open(path, &[], &HashCache::unsaved()).unwrap_err().to_string();
     assert_eq!(open(Path::new("/no/such/model")), "model folder /no/such/model does not exist");
     let file = open(&tiny().join("model_index.json"));
     assert!(
@@ -366,7 +365,7 @@ fn hashes_of_large_settled_files_are_remembered() {
 fn a_damaged_or_unwritable_memory_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model-hashes.json"), "{\"a\": 1").unwrap();
-    let hash = ModelFolder::open(&tiny(), &HashCache::in_folder(folder.path())).unwrap().facts().hash;
+    let hash = ModelFolder::open(&tiny(), &[], &HashCache::in_folder(folder.path())).unwrap().facts().hash;
     let nowhere = HashCache::in_folder(&folder.path().join("model-hashes.json/below"));
-    assert_eq!(ModelFolder::open(&tiny(), &nowhere).unwrap().facts().hash, hash);
+    assert_eq!(ModelFolder::open(&tiny(), &[], &nowhere).unwrap().facts().hash, hash);
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use tessera_proto::{FailureKind, Tensor};
+use tessera_proto::{FailureKind, Rect, Tensor};
 
 use super::{
     decode::decode,
@@ -206,7 +206,42 @@ fn decode_and_encode_agree_with_torch() {
 fn upscale_agrees_with_torch() {
     let picture = golden("vae.safetensors", "upscale.picture", 1.0 / 255.0, 0.0);
     let enlarged = golden("vae.safetensors", "upscale.enlarged", 1.0, 0.0);
-    near("upscale", &upscale(&mut tiny(), "tiny", &picture).unwrap(), &enlarged, 5e-6);
+    near("upscale", &upscale(&mut tiny(), "tiny", &picture, whole(&picture)).unwrap(), &enlarged, 5e-6);
+}
+
+fn whole(image: &Tensor) -> Rect {
+    let [_, _, h, w] = image.nchw().unwrap().map(|side| u32::try_from(side).unwrap());
+    Rect::new(0, 0, w, h).unwrap()
+}
+
+#[test]
+fn what_is_kept_of_a_tile_is_that_part_of_its_enlargement() {
+    let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
+    let values = (0..3 * 24 * 20_u16).map(|at| f32::from(at % 251) / 251.0).collect();
+    let image = Tensor::new([1, 3, 24, 20], values).unwrap();
+    let all = upscale(&mut engine, "sim-2x", &image, whole(&image)).unwrap();
+    let keep = Rect::new(3, 5, 14, 9).unwrap();
+    let part = upscale(&mut engine, "sim-2x", &image, keep).unwrap();
+    assert_eq!(part.shape(), [1, 3, 8, 22]);
+    for (index, value) in part.data().iter().enumerate() {
+        let (channel, row, column) = (index / 176, index / 22 % 8, index % 22);
+        assert_eq!(*value, all.data()[(channel * 48 + 10 + row) * 40 + 6 + column], "{index}");
+    }
+    let outside = upscale(&mut engine, "sim-2x", &image, Rect::new(0, 0, 21, 1).unwrap()).unwrap_err();
+    assert_eq!(outside.kind(), FailureKind::Unsupported);
+    assert!(outside.to_string().contains("does not lie on a tile of 20x24 px"), "{outside}");
+}
+
+#[test]
+fn the_simulated_upscaler_sees_as_far_as_it_says() {
+    let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
+    let mut one = vec![0.0; 3 * 32 * 32];
+    one[16 * 32 + 16] = 1.0;
+    let image = Tensor::new([1, 3, 32, 32], one).unwrap();
+    let lit = upscale(&mut engine, "sim-2x", &image, whole(&image)).unwrap();
+    let lit: Vec<_> = (0..64 * 64).filter(|&at| lit.data()[at] != 0.0).map(|at| (at % 64, at / 64)).collect();
+    assert!(lit.iter().all(|&(x, y)| x.abs_diff(33) <= 17 && y.abs_diff(33) <= 17), "{lit:?}");
+    assert!(lit.contains(&(16, 32)) && lit.contains(&(49, 33)), "8 px to each side: {lit:?}");
 }
 
 #[test]
@@ -227,7 +262,9 @@ fn the_simulated_engine_serves_every_task() {
     let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
     let image = Tensor::zeros([1, 3, 64, 32]).unwrap();
     assert_eq!(encode(&mut engine, &image, 8).unwrap().shape(), [1, 8, 8, 4]);
-    assert_eq!(upscale(&mut engine, "any", &image).unwrap().shape(), [1, 3, 256, 128]);
+    let enlarged = upscale(&mut engine, "sim-4x", &image, whole(&image)).unwrap();
+    assert_eq!(enlarged.shape(), [1, 3, 256, 128]);
+    assert!(upscale(&mut engine, "any", &image, whole(&image)).unwrap_err().to_string().contains("\"any\""));
     let latent = Tensor::zeros([1, 4, 8, 4]).unwrap();
     assert_eq!(decode(&mut engine, &latent, 8).unwrap().shape(), [1, 3, 64, 32]);
     let states = embed(&mut engine, &[[1; CHUNK], [2; CHUNK]]).unwrap();

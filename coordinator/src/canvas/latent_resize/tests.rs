@@ -55,13 +55,16 @@ fn a_flat_latent_stays_flat() {
 #[test]
 fn each_latent_upscaler_has_its_own_filter() {
     use tessera_proto::job::Choice;
-    let filters: Vec<_> = Upscaler::ALL.iter().filter_map(|&upscaler| LatentFilter::of(upscaler)).collect();
+    let filters: Vec<_> =
+        UpscaleFilter::ALL.iter().filter_map(|&upscaler| LatentFilter::of(upscaler)).collect();
     assert_eq!(filters.len(), MODES.len());
     for (_, filter) in MODES {
         assert_eq!(filters.iter().filter(|&&other| other == filter).count(), 1);
     }
     assert!(
-        Upscaler::ALL.iter().all(|upscaler| LatentFilter::of(*upscaler).is_some() == upscaler.is_latent())
+        UpscaleFilter::ALL
+            .iter()
+            .all(|upscaler| LatentFilter::of(*upscaler).is_some() == upscaler.is_latent())
     );
 }
 

@@ -27,6 +27,7 @@ impl Job {
                 }
             }
             (Item::Decode(tile), State::Decoding(_, decode)) => decode.work(tile)?,
+            (Item::Upscale(tile), State::Upscaling(upscale)) => upscale.work(tile)?,
             (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
             _ => return Ok(None),
         }))
@@ -41,6 +42,10 @@ impl Job {
                 format!("{stage} tile {}, model call {}", pass.first_tile(group).0, pass.call(group).0)
             }
             (Some(Item::Decode(tile)), _) => format!("{stage} tile {} (vae decoder)", tile.0),
+            (Some(Item::Upscale(tile)), State::Upscaling(upscale)) => {
+                let (pass, network) = upscale.name();
+                format!("{stage} tile {} (upscaler {network:?}, pass {pass})", tile.0)
+            }
             (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
             _ => stage.to_owned(),
         }
@@ -62,6 +67,7 @@ impl Job {
             }
             (Some(Item::Group(group)), State::Denoising(_, pass)) => tensor.shape() == pass.shape(group),
             (Some(Item::Decode(_)), State::Decoding(_, decode)) => tensor.shape() == decode.shape(),
+            (Some(Item::Upscale(tile)), State::Upscaling(upscale)) => tensor.shape() == upscale.shape(tile),
             (Some(Item::Encode(_)), State::Encoding(encode)) => encode.fits(tensor.shape()),
             _ => true,
         };

@@ -32,6 +32,8 @@ pub(super) enum Item {
     Embed(usize),
     Group(GroupIndex),
     Decode(TileIndex),
+    /// Of the present pass.
+    Upscale(TileIndex),
     Encode(TileIndex),
 }
 

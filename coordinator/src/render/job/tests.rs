@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tessera_proto::{
-    FailureKind, JobSpec, ModelFacts, Work,
-    job::{Choice, Draft, Size, Target, Upscaler},
+    FailureKind, JobSpec, ModelFacts, Rect, Work,
+    job::{Choice, Draft, Size, Target, UpscaleFilter, Upscaler},
 };
 
 use super::*;
@@ -31,8 +31,27 @@ fn answer(work: &Work) -> Vec<Tensor> {
             let pixel = |index: usize| latent.data()[index % latent.data().len()].tanh();
             vec![Tensor::new([1, 3, 8 * h, 8 * w], (0..3 * 64 * h * w).map(pixel).collect()).unwrap()]
         }
-        Work::Upscale { .. } => panic!("no stage upscales by a network"),
+        Work::Upscale { network, image, keep } => vec![enlarged(network, image, *keep)],
     }
+}
+
+/// A made-up network that looks 8 px to each side (`sim-2x`) or nowhere (`sim-4x`), zeros beyond the rim.
+fn enlarged(network: &str, image: &Tensor, keep: Rect) -> Tensor {
+    let (scale, reach) = if network == "sim-2x" { (2, 8) } else { (4, 0) };
+    let [_, _, h, w] = image.nchw().unwrap();
+    let px = |channel: usize, y: Option<usize>, x: Option<usize>| match (y, x) {
+        (Some(y), Some(x)) if y < h && x < w => image.data()[(channel * h + y) * w + x],
+        _ => 0.0,
+    };
+    let (rows, columns) = (keep.height() as usize * scale, keep.width() as usize * scale);
+    let value = |index: usize| {
+        let (channel, y, x) =
+            (index / (rows * columns), index / columns % rows / scale, index % columns / scale);
+        let (y, x) = (keep.y0() as usize + y, keep.x0() as usize + x);
+        let far = px(channel, y.checked_sub(reach), Some(x)) + px(channel, Some(y), Some(x + reach));
+        0.5 * px(channel, Some(y), Some(x)) + 0.25 * far
+    };
+    Tensor::new([1, 3, rows, columns], (0..3 * rows * columns).map(value).collect()).unwrap()
 }
 
 fn plan(change: impl FnOnce(&mut Draft), image: Option<Size>) -> Plan {
@@ -89,11 +108,13 @@ fn image() -> Option<Picture> {
 
 #[test]
 fn every_kind_of_job_ends_with_a_picture_of_its_size() {
-    for &upscaler in Upscaler::ALL {
+    let networks = ["sim-2x", "sim-4x"].map(|name| Upscaler::Network(name.to_owned()));
+    for upscaler in UpscaleFilter::ALL.iter().map(|&filter| filter.into()).chain(networks) {
         for scale in [1.0, 2.0, 2.6] {
             for from_image in [false, true] {
                 let size = from_image.then_some(Size { width: 50, height: 41 });
-                let change = |job: &mut Draft| (job.upscaler, job.target) = (upscaler, Target::Scale(scale));
+                let change =
+                    |job: &mut Draft| (job.upscaler, job.target) = (upscaler.clone(), Target::Scale(scale));
                 let plan = plan(change, size);
                 let target = plan.target();
                 let (output, progress) = run(plan, image().filter(|_| from_image), |_| 0);
@@ -107,6 +128,29 @@ fn every_kind_of_job_ends_with_a_picture_of_its_size() {
             }
         }
     }
+}
+
+/// The picture that an upscaling network leaves, 0..1, of a 4x job from a picture of 50x41 px.
+fn upscaled_image(network: &str, tile: u32) -> (Vec<usize>, Vec<u8>) {
+    let size = Some(Size { width: 50, height: 41 });
+    let change = |job: &mut Draft| {
+        (job.upscaler, job.target) = (Upscaler::of_name(network), Target::Scale(4.0));
+        (job.upscale_tile, job.dump) = (Some(tile), true);
+    };
+    let (output, _) = run(plan(change, size), image(), |_| 0);
+    let dump = output.dump.unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
+    let view = tensors.tensor("upscaled_image").unwrap();
+    (view.shape().to_vec(), view.data().to_vec())
+}
+
+#[test]
+fn tiles_with_their_halo_give_what_the_whole_picture_gives() {
+    let whole = upscaled_image("sim-2x", 0);
+    assert_eq!(whole.0, [1, 3, 164, 200], "two passes of 2x");
+    assert!(upscaled_image("sim-2x", 64) == whole, "the second pass is cut into six tiles");
+    // Sides of 50x41 px are filled up to the network's multiple of 4, and cut back.
+    assert_eq!(upscaled_image("sim-4x", 0).0, [1, 3, 164, 200]);
 }
 
 #[test]
@@ -155,8 +199,14 @@ fn a_result_that_does_not_fit_ends_the_job() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn any_order_of_results_writes_the_same_bytes(picks in proptest::collection::vec(any::<prop::sample::Index>(), 64)) {
-        let job = || plan(|job| (job.upscaler, job.target) = (Upscaler::Lanczos, Target::Scale(3.0)), None);
+    fn any_order_of_results_writes_the_same_bytes(
+        picks in proptest::collection::vec(any::<prop::sample::Index>(), 64),
+        upscaler in prop::sample::select(vec!["lanczos", "sim-2x", "sim-4x"]),
+    ) {
+        let job = || plan(|job| {
+            (job.upscaler, job.target) = (Upscaler::of_name(upscaler), Target::Scale(3.0));
+            job.upscale_tile = Some(64);
+        }, None);
         let mut picks = picks.iter().cycle();
         let (any_order, _) = run(job(), None, |length| picks.next().unwrap().index(length));
         let (in_order, _) = run(job(), None, |_| 0);

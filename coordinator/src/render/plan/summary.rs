@@ -1,11 +1,11 @@
 //! A plan in words and numbers: for `tessera plan`, for reports, for notes to the user.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
 use tessera_proto::{Stage, job::Size};
 
-use super::{Enlarge, PassSetup, Plan, VaePlan};
+use super::{Enlarge, PassSetup, Plan, UpscalePlan, VaePlan};
 use crate::canvas::Tiling;
 
 /// What a job does and costs.
@@ -33,10 +33,12 @@ pub struct StageSummary {
     /// The stage.
     pub stage: Stage,
     /// The network that it runs.
-    pub network: &'static str,
-    /// Canvas, latent px.
+    pub network: Cow<'static, str>,
+    /// What `canvas` and `tile` are counted in: an upscaling network cuts pictures, all others work on latents' grids.
+    pub unit: Unit,
+    /// Canvas.
     pub canvas: Size,
-    /// One tile as the network gets it, latent px.
+    /// One tile as the network gets it; the largest one where they differ.
     pub tile: Size,
     /// Tiles on the canvas.
     pub tiles: usize,
@@ -50,14 +52,26 @@ pub struct StageSummary {
     pub redundancy: f64,
 }
 
+/// A unit of length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    /// Px of a latent.
+    #[serde(rename = "latent px")]
+    Latent,
+    /// Px of a picture.
+    #[serde(rename = "px")]
+    Picture,
+}
+
 pub(super) fn of(plan: &Plan) -> Summary {
     let mut stages = Vec::new();
     if let Some(base) = &plan.base {
         stages.push(pass(Stage::Base, base));
     }
     match &plan.enlarge {
-        Some(Enlarge::Picture { decode, encode, .. }) => {
+        Some(Enlarge::Picture { decode, network, encode, .. }) => {
             stages.extend(decode.as_ref().map(|decode| vae(Stage::Upscale, "vae decoder", decode)));
+            stages.extend(network.iter().flat_map(|network| upscale(network)));
             stages.push(vae(Stage::Upscale, "vae encoder", encode));
         }
         Some(Enlarge::Latent { encode, .. }) => {
@@ -89,6 +103,22 @@ fn vae(stage: Stage, network: &'static str, plan: &VaePlan) -> StageSummary {
     stage_summary((stage, network), &plan.latent, 1, plan.tasks())
 }
 
+/// One row a pass.
+fn upscale(plan: &UpscalePlan) -> impl Iterator<Item = StageSummary> {
+    plan.passes.iter().map(|pass| StageSummary {
+        stage: Stage::Upscale,
+        network: Cow::Owned(plan.network.name.clone()),
+        unit: Unit::Picture,
+        canvas: pass.from,
+        tile: pass.tiles.largest(),
+        tiles: pass.tiles.tasks(),
+        cells: pass.tiles.cells(),
+        model_calls: 1,
+        tasks: pass.tiles.tasks(),
+        redundancy: pass.tiles.redundancy(),
+    })
+}
+
 fn stage_summary(
     name: (Stage, &'static str),
     tiling: &Tiling,
@@ -99,7 +129,8 @@ fn stage_summary(
     let grid = tiling.grid();
     StageSummary {
         stage: name.0,
-        network: name.1,
+        network: Cow::Borrowed(name.1),
+        unit: Unit::Latent,
         canvas: size(grid.canvas()),
         tile: size(grid.padded()),
         tiles: grid.tiles().len(),
@@ -118,16 +149,18 @@ impl fmt::Display for Summary {
             "model {}: {width}x{height} px -> {}x{} px",
             self.model, self.target.width, self.target.height
         )?;
+        let names = self.stages.iter().map(|stage| stage.network.chars().count()).max();
+        let names = names.unwrap_or(0).max(12);
         writeln!(
             f,
-            "{:<8} {:<12} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>11}",
+            "{:<8} {:<names$} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>11}",
             "stage", "network", "canvas", "tile", "tiles", "cells", "calls", "tasks", "redundancy"
         )?;
         for stage in &self.stages {
             let size = |size: Size| format!("{}x{}", size.width, size.height);
             writeln!(
                 f,
-                "{:<8} {:<12} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>10.2}x",
+                "{:<8} {:<names$} {:>11} {:>9} {:>6} {:>6} {:>6} {:>6} {:>10.2}x",
                 stage.stage.name(),
                 stage.network,
                 size(stage.canvas),
@@ -140,6 +173,9 @@ impl fmt::Display for Summary {
             )?;
         }
         write!(f, "{} tasks in all; canvas and tile in latent px", self.tasks)?;
+        if let Some(stage) = self.stages.iter().find(|stage| stage.unit == Unit::Picture) {
+            write!(f, ", those of {} in px of the picture", stage.network)?;
+        }
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }

@@ -1,6 +1,9 @@
 //! Sizes, tiles and refusals of plans.
 
-use tessera_proto::job::{Draft, Target, Upscaler, VaeMode};
+use tessera_proto::{
+    Rect,
+    job::{Draft, Target, UpscaleFilter, VaeMode},
+};
 
 use super::*;
 
@@ -68,12 +71,12 @@ fn one_side_keeps_the_aspect_and_two_sides_cover() {
 
 #[test]
 fn an_upscaler_on_pictures_decodes_and_encodes() {
-    let plan = plan_with(|job| job.upscaler = Upscaler::Lanczos).unwrap();
-    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
+    let plan = plan_with(|job| job.upscaler = UpscaleFilter::Lanczos.into()).unwrap();
+    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network.clone()).collect();
     assert_eq!(networks, ["unet", "vae decoder", "vae encoder", "unet", "vae decoder"]);
-    let plan = plan_from(Some(size(500, 333)), |job| job.upscaler = Upscaler::Lanczos).unwrap();
+    let plan = plan_from(Some(size(500, 333)), |job| job.upscaler = UpscaleFilter::Lanczos.into()).unwrap();
     assert_eq!((plan.source, plan.target()), (Some(size(496, 328)), size(1000, 664)));
-    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network).collect();
+    let networks: Vec<_> = plan.summary().stages.iter().map(|stage| stage.network.clone()).collect();
     assert_eq!(networks, ["vae encoder", "unet", "vae decoder"]);
 }
 
@@ -104,7 +107,7 @@ fn what_cannot_be_rendered_is_refused_with_a_way_out() {
     }));
     assert!(untiled.contains("768 MiB each, the limit is 208 MiB"), "{untiled}");
     let encode = text(plan_with(|job| {
-        job.upscaler = Upscaler::Lanczos;
+        job.upscaler = UpscaleFilter::Lanczos.into();
         job.base = Some(size(512, 1024));
         job.target = Target::Size(size(4096, 4096));
         job.vae = VaeMode::Off;

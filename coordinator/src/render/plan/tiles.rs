@@ -20,7 +20,7 @@ const VAE_TILE: u32 = 64;
 const VAE_ENCODE_TILE: u32 = 512;
 
 /// Largest tensor of a task, bytes; the rest of its message is below 64 KiB.
-const LARGEST_TENSOR: usize = limits::FLEET_MESSAGE - (64 << 10);
+pub(super) const LARGEST_TENSOR: usize = limits::FLEET_MESSAGE - (64 << 10);
 
 /// Most often that tiles may cover the canvas. diffusers' panorama, with a stride of an eighth of the window, covers it
 /// up to 64 times; far beyond it lies only waste, of the devices' time and of the coordinator's memory.

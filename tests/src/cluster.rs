@@ -70,12 +70,21 @@ impl Cluster {
     /// # Panics
     /// It does not connect.
     pub fn add_worker(&mut self, device: &str, model: Option<&Path>) {
+        self.add_worker_with(device, model, &[]);
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Panics
+    /// It does not connect.
+    pub fn add_worker_with(&mut self, device: &str, model: Option<&Path>, flags: &[&str]) {
         let name = format!("worker-{}", self.workers.len());
         let mut command = program::command();
         command.args(["worker", "--coordinator", &self.url, "--device", device, "--name", &name]);
         if let Some(model) = model {
             command.arg("--model").arg(model);
         }
+        command.args(flags);
         let worker = Running::start(&mut command);
         let deadline = std::time::Instant::now() + START;
         while !self.worker_names().contains(&name) {

@@ -15,6 +15,12 @@ pub fn tiny() -> PathBuf {
     root().join("tests/models/tiny-sd15")
 }
 
+/// A tiny upscaling network of random weights, by its name.
+#[must_use]
+pub fn upscaler(name: &str) -> PathBuf {
+    root().join("tests/models/tiny-upscalers").join(name).with_extension("onnx")
+}
+
 /// The demo model.
 #[must_use]
 pub fn demo() -> PathBuf {

@@ -56,6 +56,18 @@ impl Tensors {
         }
     }
 
+    /// One tensor of bytes: its shape and values.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> (Vec<usize>, Vec<u8>) {
+        let file = self.parsed();
+        let view = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(view.dtype(), Dtype::U8, "{name}");
+        (view.shape().to_vec(), view.data().to_vec())
+    }
+
     fn parsed(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.0).expect("a file of tensors")
     }

@@ -4,6 +4,7 @@ mod cluster;
 mod files;
 mod library;
 mod model;
+mod upscaler;
 mod values;
 
 use tessera_tests::{

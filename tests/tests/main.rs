@@ -13,3 +13,4 @@ mod same_bytes;
 mod services;
 mod sizes;
 mod tidy;
+mod upscale;

@@ -1,12 +1,14 @@
 //! The command line as clap reads it: words in, raw values out. What they mean is decided in `options`.
 
 mod cluster;
+mod compare;
 mod job;
 mod render;
 
 pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
+pub(crate) use compare::CompareArgs;
 pub(crate) use job::{HiresArgs, JobArgs, PictureArgs, SamplingArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
 
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Coordinator(CoordinatorArgs),
     /// Run a worker: serves one device to a coordinator
     Worker(WorkerArgs),
+    /// Measure how far two pictures are apart, and how much tile borders show
+    Compare(CompareArgs),
     /// Look at model folders
     Model(ModelArgs),
     /// Check this machine: ONNX Runtime, model, cores, loopback

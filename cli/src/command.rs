@@ -1,6 +1,7 @@
 //! The commands: parsed arguments in, what was asked for done.
 
 mod cancel;
+mod compare;
 mod coordinator;
 mod doctor;
 mod fetch;
@@ -46,6 +47,7 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Cancel(args) => Style::of(args.json, false),
         Command::Jobs(args) | Command::Workers(args) => Style::of(args.json, false),
         Command::Fetch(args) => Style::of(args.json, false),
+        Command::Compare(args) => Style::of(args.json, false),
         Command::Model(args) => match &args.command {
             ModelCommand::Inspect(args) => Style::of(args.json, false),
         },
@@ -78,6 +80,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Workers(args) => wait_for(workers::run(args, output)),
         Command::Coordinator(args) => wait_for(coordinator::run(args, output)),
         Command::Worker(args) => wait_for(worker::run(args)),
+        Command::Compare(args) => compare::run(&args, output),
         Command::Model(args) => match args.command {
             ModelCommand::Inspect(args) => model::inspect(&args, output),
         },

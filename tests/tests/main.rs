@@ -3,6 +3,7 @@
 mod bad_input;
 mod canvas_8k;
 mod cluster;
+mod compare;
 mod faults;
 mod image_input;
 mod interrupt;

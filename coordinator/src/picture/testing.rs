@@ -13,6 +13,7 @@ pub(crate) fn scene(channel: u8, x: u32, y: u32) -> u8 {
 pub(crate) fn raster(width: u32, height: u32, level: impl Fn(u8, u32, u32) -> u8) -> Raster {
     let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     let rgb = pixels.flat_map(|(x, y)| [level(0, x, y), level(1, x, y), level(2, x, y)]);
-    let picture = Picture::new(width, height, rgb.collect()).unwrap();
-    Raster::read(encode_png(&picture, Metadata::default()).unwrap(), 1 << 20).unwrap()
+    let picture = Picture::new(width, height, rgb.collect()).expect("three bytes a pixel");
+    let png = encode_png(&picture, Metadata::default()).expect("a small picture");
+    Raster::read(png, 1 << 20).expect("a PNG")
 }

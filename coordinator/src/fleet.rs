@@ -258,7 +258,8 @@ impl Fleet {
             self.workers.values().filter(|worker| worker.model().hash == model && !worker.draining).count()
                 < 2;
         let homes = &self.homes;
-        let at_home = |need: &Need| need.line.and_then(|line| homes.get(&line)).is_none_or(|home| *home == id);
+        let at_home =
+            |need: &Need| need.line.and_then(|line| homes.get(&line)).is_none_or(|home| *home == id);
         let need = self.queue.pop(model, |need| at_home(need) && (alone || need.avoid != Some(id)))?;
         if let Some(line) = need.line {
             self.homes.insert(line, id);

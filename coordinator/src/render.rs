@@ -6,9 +6,11 @@
 mod compute;
 mod conditioning;
 mod decode;
+mod decoding;
 mod encode;
 mod error;
 mod event;
+mod exact;
 mod gather;
 mod job;
 mod metadata;

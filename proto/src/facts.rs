@@ -44,6 +44,27 @@ pub enum BetaSchedule {
     ScaledLinear,
 }
 
+/// Normalisations behind the attention of Stable Diffusion 1.5's decoder, and so of the simulated one.
+pub const SIMULATED_BARRIERS: u32 = 27;
+
+/// Most barriers and widest halo that a network may claim.
+const MAX_BARRIERS: u64 = 1000;
+
+/// Whether a VAE network can be cut at its normalisations, so that tiles share the statistics of the whole picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exactness {
+    /// It can.
+    Cut {
+        /// Barriers that a tile passes: normalisations whose statistics are merged over all tiles.
+        barriers: u32,
+        /// How far a tile reaches beyond its core where its own part of the network begins, latent px.
+        halo: u32,
+    },
+    /// It cannot; one sentence says what was found.
+    Refused(String),
+}
+
 /// The facts of a model before they are checked; every field is readable on [`ModelFacts`] too.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Draft {
@@ -77,6 +98,8 @@ pub struct Draft {
     pub encodes_images: bool,
     /// The upscaling networks, sorted by name.
     pub upscalers: Vec<UpscalerFacts>,
+    /// How the decoder can be run in tiles that share their statistics.
+    pub exact_decode: Exactness,
 }
 
 /// What must be known of an upscaling network to cut a picture for it.
@@ -168,6 +191,10 @@ impl ModelFacts {
         if draft.beta_end < draft.beta_start {
             return Err(Error::BetaOrder { start: draft.beta_start, end: draft.beta_end });
         }
+        if let Exactness::Cut { barriers, halo } = draft.exact_decode {
+            check_range("exact_decode.barriers", barriers, 0, MAX_BARRIERS)?;
+            check_range("exact_decode.halo", halo, 0, MAX_BARRIERS)?;
+        }
         let count = draft.upscalers.len();
         if MAX_UPSCALERS < count {
             let [value, max] = [count, MAX_UPSCALERS].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
@@ -201,6 +228,7 @@ impl ModelFacts {
                 UpscalerFacts { name: "sim-2x".to_owned(), scale: 2, radius: Some(8), multiple: 1 },
                 UpscalerFacts { name: "sim-4x".to_owned(), scale: 4, radius: None, multiple: 4 },
             ],
+            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0 },
         };
         Self::new(draft).expect("the published numbers of Stable Diffusion 1.5 are in bounds")
     }

@@ -147,7 +147,7 @@ impl Draft {
             tile_base: false,
             tile_method: TileMethod::MultiDiffusion,
             tile_grid: TileGrid::Spread,
-            vae: VaeMode::Blend,
+            vae: VaeMode::Exact,
             vae_tile: None,
             vae_encode_tile: None,
             dump: false,

@@ -11,6 +11,9 @@ use crate::{Rect, Tensor};
 /// How many sums run side by side, so that the compiler can use vector registers. Fixed: it decides the last bits.
 const LANES: usize = 8;
 
+/// Most pixels that are counted together: f64 holds their number exactly.
+const MAX_COUNT: u64 = 1 << 53;
+
 /// Count, mean and sum of squared distances from the mean (M2), of each channel of a piece of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
@@ -59,6 +62,12 @@ pub enum Error {
         /// How many there must be.
         needed: usize,
     },
+    /// More pixels than any picture has.
+    #[error("statistics of {count} pixels, the limit is {MAX_COUNT}")]
+    Count {
+        /// Pixels.
+        count: u64,
+    },
     /// The channels cannot be divided so.
     #[error("{channels} channels cannot be divided into {groups} groups")]
     Groups {
@@ -87,13 +96,14 @@ impl Moments {
     /// Statistics that were counted elsewhere, one mean and one M2 for each channel.
     ///
     /// # Errors
-    /// The lists differ in length or are empty; a value is NaN, infinite or (M2) negative.
+    /// The lists differ in length or are empty; a value is NaN, infinite or (M2) negative; no picture has so many pixels.
     pub fn new(count: u64, mean: Vec<f64>, m2: Vec<f64>) -> Result<Self, Error> {
         if mean.is_empty() || mean.len() != m2.len() {
             return Err(Error::Channels { what: "M2", found: m2.len(), needed: mean.len().max(1) });
         }
         let possible = |mean: f64, m2: f64| {
-            mean.is_finite() && m2.is_finite() && 0.0 <= m2 && (0 < count || (mean == 0.0 && m2 == 0.0))
+            let counted = 0 < count || (mean == 0.0 && m2 == 0.0);
+            mean.is_finite() && m2.is_finite() && 0.0 <= m2 && counted && count <= MAX_COUNT
         };
         match mean.iter().zip(&m2).position(|(&mean, &m2)| !possible(mean, m2)) {
             Some(channel) => Err(Error::Impossible { channel, count, mean: mean[channel], m2: m2[channel] }),
@@ -136,7 +146,7 @@ impl Moments {
     /// Takes in the statistics of another piece of the same picture, which shares no pixel with this one.
     ///
     /// # Errors
-    /// It has another number of channels.
+    /// It has another number of channels, or the two count more pixels than any picture has.
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
         let (found, needed) = (other.mean.len(), self.mean.len());
         if found != needed {
@@ -147,14 +157,47 @@ impl Moments {
         if other.count == 0 {
             return Ok(());
         }
+        let count = self.count + other.count;
+        if MAX_COUNT < count {
+            return Err(Error::Count { count });
+        }
         let share = theirs / (ours + theirs);
         for channel in 0..needed {
             let distance = other.mean[channel] - self.mean[channel];
             self.mean[channel] += distance * share;
             self.m2[channel] += other.m2[channel] + distance * distance * ours * share;
         }
-        self.count += other.count;
+        self.count = count;
         Ok(())
+    }
+
+    /// The same statistics by groups of neighbouring channels, whose pixels are counted together.
+    ///
+    /// # Errors
+    /// The channels cannot be divided into so many groups, or count more pixels together than can be counted.
+    pub fn grouped(&self, groups: usize) -> Result<Self, Error> {
+        let channels = self.mean.len();
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(Error::Groups { channels, groups });
+        }
+        let size = channels / groups;
+        let count = self.count.saturating_mul(size as u64);
+        if MAX_COUNT < count {
+            return Err(Error::Count { count });
+        }
+        let mut grouped = Self { count, ..Self::empty(0) };
+        for (means, m2s) in self.mean.chunks_exact(size).zip(self.m2.chunks_exact(size)) {
+            let (mean, m2) = pooled(self.count, means, m2s);
+            grouped.mean.push(mean);
+            grouped.m2.push(m2);
+        }
+        Ok(grouped)
+    }
+
+    /// Bytes of its numbers.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        size_of::<u64>() + size_of_val(self.mean.as_slice()) + size_of_val(self.m2.as_slice())
     }
 
     /// Pixels counted.
@@ -224,7 +267,7 @@ impl GroupNorm {
         &self.bias
     }
 
-    /// The normalisation of a picture with these statistics, computed in f64 and rounded once.
+    /// The normalisation of a picture with these statistics, by channel or by group, computed in f64 and rounded once.
     ///
     /// `shift` is that of the *rounded* factor, so that the mean itself is mapped as exactly as f32 allows.
     ///
@@ -233,9 +276,15 @@ impl GroupNorm {
     #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
     pub fn affine(&self, moments: &Moments) -> Result<Affine, Error> {
         let (found, needed) = (moments.mean.len(), self.channels());
-        if found != needed {
+        let by_group;
+        let moments = if found == self.groups {
+            moments
+        } else if found == needed {
+            by_group = moments.grouped(self.groups)?;
+            &by_group
+        } else {
             return Err(Error::Channels { what: "statistics", found, needed });
-        }
+        };
         if moments.count == 0 {
             return Err(Error::Impossible { channel: 0, count: 0, mean: 0.0, m2: 0.0 });
         }
@@ -243,28 +292,27 @@ impl GroupNorm {
         let count = moments.count as f64;
         let per_group = needed / self.groups;
         let (mut scale, mut shift) = (Vec::with_capacity(needed), Vec::with_capacity(needed));
-        for first in (0..needed).step_by(per_group) {
-            let group = first..first + per_group;
-            let (mean, variance) = pooled(count, &moments.mean[group.clone()], &moments.m2[group.clone()]);
-            let inverse = 1.0 / (variance + self.epsilon).sqrt();
-            for channel in group {
-                let factor = (inverse * f64::from(self.weight[channel])) as f32;
-                scale.push(factor);
-                shift.push((f64::from(self.bias[channel]) - mean * f64::from(factor)) as f32);
-            }
+        for channel in 0..needed {
+            let group = channel / per_group;
+            let inverse = 1.0 / (moments.m2[group] / count + self.epsilon).sqrt();
+            let factor = (inverse * f64::from(self.weight[channel])) as f32;
+            scale.push(factor);
+            shift.push((f64::from(self.bias[channel]) - moments.mean[group] * f64::from(factor)) as f32);
         }
         Ok(Affine { scale, shift })
     }
 }
 
-/// Mean and biased variance over channels of equally many pixels: Chan's formula for parts of one size.
-#[expect(clippy::cast_precision_loss, reason = "a group has a few hundred channels")]
-fn pooled(count: f64, means: &[f64], m2s: &[f64]) -> (f64, f64) {
-    let channels = means.len() as f64;
-    let mean = means.iter().sum::<f64>() / channels;
+/// Mean and M2 over channels of `count` pixels each: Chan's formula for parts of one size.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a picture has fewer than 2^53 pixels, a group a few hundred channels"
+)]
+fn pooled(count: u64, means: &[f64], m2s: &[f64]) -> (f64, f64) {
+    let mean = means.iter().sum::<f64>() / means.len() as f64;
     let within: f64 = m2s.iter().sum();
     let between: f64 = means.iter().map(|channel| (channel - mean) * (channel - mean)).sum();
-    (mean, (within + count * between) / (count * channels))
+    (mean, within + count as f64 * between)
 }
 
 /// The sum of a function over a row, in f64, in a fixed order.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Digest, LeaseId, Rect, Tensor};
+use crate::{Digest, LeaseId, Moments, Rect, Tensor};
 
 /// A run of one network, handed out under a lease.
 #[derive(Debug, Clone)]
@@ -53,6 +53,27 @@ pub enum Work {
         /// What of `image` comes back enlarged, px before enlarging; the rest is there for the network to see.
         keep: Rect,
     },
+    /// A tile of the VAE decoder, up to the next normalisation whose statistics are not known yet.
+    ///
+    /// The answer is [`Answer::Moments`] over the tile's core, or the decoded core when all statistics are known. What a
+    /// worker keeps of the tile between two such tasks spares it work and changes nothing.
+    Advance {
+        /// The whole latent `[1, c, h, w]`, divided by the model's scaling factor.
+        source: Digest,
+        /// The tile's own part of the canvas, latent px. Cores cover the canvas and do not overlap.
+        core: Rect,
+        /// Statistics of the whole picture, by group, one entry per barrier passed, in order.
+        known: Vec<Moments>,
+    },
+}
+
+/// What a task's networks returned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Tensors, one or more.
+    Tensors(Vec<Tensor>),
+    /// A tile's part of the statistics that it needs next, by group of the normalisation.
+    Moments(Moments),
 }
 
 /// A piece of a prompt after its grammar was resolved.
@@ -89,7 +110,7 @@ pub struct Outcome {
     /// Time inside the networks.
     pub busy: Duration,
     /// What the networks returned, or why they did not.
-    pub result: Result<Vec<Tensor>, Failure>,
+    pub result: Result<Answer, Failure>,
 }
 
 /// Why an assignment has no result.
@@ -115,4 +136,17 @@ pub enum FailureKind {
     Unsupported,
     /// Anything else that the engine reports.
     Engine,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Bytes of its values.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Self::Tensors(tensors) => tensors.iter().map(Tensor::byte_len).sum(),
+            Self::Moments(moments) => moments.byte_len(),
+        }
+    }
 }

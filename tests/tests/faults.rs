@@ -168,3 +168,20 @@ fn render_starts_its_own_worker_again() {
     assert!(1.0 <= lost_tasks(&rendered));
     assert_eq!(rendered.hash(), expected);
 }
+
+#[test]
+fn kill_9_in_the_exact_decode() {
+    // 3x2 tiles of 20 rounds each; what a dead worker kept of its tiles is computed again elsewhere.
+    let flags =
+        "--width 160 --height 128 --steps 1 --hires-steps 1 --scale 2 --upscaler latent --vae-tile 16";
+    let model = model::tiny();
+    let expected = undisturbed("cpu:1", Some(model.clone()), flags);
+    let mut cluster = Cluster::start(&[]).with_workers(&["cpu:1", "cpu:1", "cpu:1"], Some(&model));
+    let pending = start(&cluster, flags);
+    pending.reached("decode", 40);
+    cluster.workers[0].signal(Signal::Kill);
+    let rendered = pending.rendered();
+    say(format_args!("kill -9 in the exact decode: {} tasks lost, same bytes", lost_tasks(&rendered)));
+    assert_eq!(rendered.hash(), expected);
+    assert_eq!(cluster.worker_names(), ["worker-1", "worker-2"]);
+}

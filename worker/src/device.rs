@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::{Assignment, Digest, Failure, LeaseId, Outcome, Tensor, Work};
+use tessera_proto::{Answer, Assignment, Digest, Failure, LeaseId, Outcome, Tensor, Work};
 
 /// What runs tasks: the engine with everything around it.
 pub trait Runner {
@@ -28,7 +28,7 @@ pub trait Runner {
     ///
     /// # Errors
     /// The task cannot be run, or its result is not worth sending.
-    fn run(&mut self, work: Work) -> Result<(Vec<Tensor>, Duration), Failure>;
+    fn run(&mut self, work: Work) -> Result<(Answer, Duration), Failure>;
 }
 
 /// What the device thread is told.
@@ -140,7 +140,7 @@ fn serve(mut runner: impl Runner, inbox: &mpsc::Receiver<Order>, mut done: impl 
         if let Some(Assignment { lease, work }) = waiting.pop_front() {
             let started = Instant::now();
             let (result, busy) = match runner.run(work) {
-                Ok((tensors, busy)) => (Ok(tensors), busy),
+                Ok((answer, busy)) => (Ok(answer), busy),
                 Err(failure) => (Err(failure), started.elapsed()),
             };
             done(Outcome { lease, busy, result });
@@ -174,9 +174,9 @@ mod tests {
         fn keep(&mut self, _: Digest, _: Tensor) {}
         fn forget(&mut self, _: Digest) {}
         fn forget_all(&mut self) {}
-        fn run(&mut self, _: Work) -> Result<(Vec<Tensor>, Duration), Failure> {
+        fn run(&mut self, _: Work) -> Result<(Answer, Duration), Failure> {
             self.0.recv().unwrap();
-            Ok((Vec::new(), Duration::ZERO))
+            Ok((Answer::Tensors(Vec::new()), Duration::ZERO))
         }
     }
 

@@ -39,6 +39,13 @@ pub enum Network {
     VaeEncoder,
     /// Latents to images.
     VaeDecoder,
+    /// A part of the VAE decoder, between two normalisations.
+    DecoderStage {
+        /// Which one, from 0.
+        index: usize,
+        /// Whether it computes in fp32 throughout, where the graph has fp16.
+        widened: bool,
+    },
     /// Images to larger images; the name in the folder's `upscalers/`.
     Upscaler(String),
 }
@@ -105,6 +112,8 @@ impl fmt::Display for Network {
             Self::Unet => f.write_str("unet"),
             Self::VaeEncoder => f.write_str("vae_encoder"),
             Self::VaeDecoder => f.write_str("vae_decoder"),
+            Self::DecoderStage { index, widened: false } => write!(f, "vae_decoder (stage {index})"),
+            Self::DecoderStage { index, widened: true } => write!(f, "vae_decoder (stage {index} in fp32)"),
             Self::Upscaler(name) => write!(f, "upscaler {name:?}"),
         }
     }

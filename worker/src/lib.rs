@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod engine;
+pub mod exact;
 pub mod graph;
 mod heartbeat;
 mod link;
@@ -19,6 +20,7 @@ pub mod text;
 use std::{
     env,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, library::Places};
+use exact::{GraphStages, SimulatedStages};
 use link::Link;
 use model::{HashCache, ModelFolder};
 use runner::{ModelRunner, Texts};
@@ -210,7 +213,8 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         let (width, scale) = (facts.embedding_width as usize, facts.vae_scale as usize);
         let build = move || {
             let engine = Box::new(Simulated::new(delay, width));
-            Ok::<_, Error>(ModelRunner::new(engine, Texts::Simulated, scale))
+            let runner = ModelRunner::new(engine, Texts::Simulated, scale);
+            Ok::<_, Error>(runner.with_stages(Box::new(SimulatedStages)))
         };
         return Ok((Device::start(build, done)?, facts));
     }
@@ -234,8 +238,16 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
         model::check::graph(file, network, engine.facts(network)?, folder.facts())?;
         tracing::info!(%network, attention = ?fused, "network loaded");
     }
+    let stages = folder.decoder_stages().map(|(stages, file)| {
+        engine.add_stages(Arc::clone(stages), file);
+        GraphStages::new(Arc::clone(stages))
+    });
     let scale = folder.facts().vae_scale as usize;
-    Ok(ModelRunner::new(Box::new(engine), Texts::Model(Box::new(tokenizer)), scale))
+    let runner = ModelRunner::new(Box::new(engine), Texts::Model(Box::new(tokenizer)), scale);
+    Ok(match stages {
+        Some(stages) => runner.with_stages(Box::new(stages)),
+        None => runner,
+    })
 }
 
 /// A name for people: `host/process`.

@@ -9,19 +9,27 @@
 pub mod check;
 pub mod config_file;
 mod facts;
+mod graph_file;
 mod hash;
 mod hash_cache;
 mod layout;
+mod stages;
 mod upscaler;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tessera_proto::{ModelFacts, facts as proto_facts};
+use tessera_proto::{
+    ModelFacts,
+    facts::{self as proto_facts, Exactness},
+};
 
-use crate::{engine::Network, graph};
+use crate::{engine::Network, exact::exactness, graph, graph::staged::Staged};
 
 pub use hash_cache::HashCache;
 
@@ -33,6 +41,7 @@ pub struct ModelFolder {
     tokenizer: PathBuf,
     vocab_size: u32,
     facts: ModelFacts,
+    decoder: Option<Arc<Staged>>,
 }
 
 /// Why a folder is no model that we run.
@@ -199,7 +208,16 @@ impl ModelFolder {
         let mut layout = layout::Layout::find(folder)?;
         upscaler::join(&mut layout, upscalers, hashes)?;
         let settings = facts::Settings::read(&layout)?;
-        let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?)?;
+        let file = layout.graph(&Network::VaeDecoder).ok_or_else(|| Error::MissingGraph {
+            folder: layout.folder().to_owned(),
+            missing: "vae_decoder/model.onnx".to_owned(),
+        })?;
+        let decoder = stages::of_decoder(file)?;
+        let exact = match &decoder {
+            Ok(staged) => exactness(staged),
+            Err(sentence) => Exactness::Refused(sentence.clone()),
+        };
+        let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?, exact)?;
         let tokenizer = layout.inside("tokenizer")?.unwrap_or_else(|| layout.root().join("tokenizer"));
         Ok(Self {
             root: layout.root().to_owned(),
@@ -207,6 +225,7 @@ impl ModelFolder {
             tokenizer,
             vocab_size: settings.vocab_size,
             facts,
+            decoder: decoder.ok(),
         })
     }
 
@@ -232,6 +251,12 @@ impl ModelFolder {
     #[must_use]
     pub fn graph(&self, network: &Network) -> Option<&Path> {
         self.graphs.iter().find(|(name, _)| name == network).map(|(_, file)| file.as_path())
+    }
+
+    /// The decoder in stages, and the file that it was cut from; `None` when it cannot be cut.
+    #[must_use]
+    pub fn decoder_stages(&self) -> Option<(&Arc<Staged>, &Path)> {
+        Some((self.decoder.as_ref()?, self.graph(&Network::VaeDecoder)?))
     }
 
     /// The folder of the tokenizer.

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tessera_proto::{Digest, Failure, FailureKind, Guidance, Segment, Tensor, Work};
+use tessera_proto::{Answer, Digest, Failure, FailureKind, Guidance, Segment, Tensor, Work};
 
 use crate::{
     device::Runner,
     engine::{Engine, Timed},
+    exact::Stages,
     task,
     text::{self, CHUNK, Chunk, Tokenizer, emphasize},
 };
@@ -17,6 +18,8 @@ pub(crate) struct ModelRunner {
     texts: Texts,
     vae_scale: usize,
     kept: HashMap<Digest, Tensor>,
+    /// The decoder in stages; `None` when it cannot be cut.
+    stages: Option<Box<dyn Stages>>,
 }
 
 /// How prompts become tokens.
@@ -33,7 +36,12 @@ pub(crate) enum Texts {
 impl ModelRunner {
     /// `vae_scale`: image px per latent px.
     pub(crate) fn new(engine: Box<dyn Engine>, texts: Texts, vae_scale: usize) -> Self {
-        Self { engine, texts, vae_scale, kept: HashMap::new() }
+        Self { engine, texts, vae_scale, kept: HashMap::new(), stages: None }
+    }
+
+    /// The same with a decoder in stages.
+    pub(crate) fn with_stages(self, stages: Box<dyn Stages>) -> Self {
+        Self { stages: Some(stages), ..self }
     }
 }
 
@@ -44,14 +52,20 @@ impl Runner for ModelRunner {
 
     fn forget(&mut self, digest: Digest) {
         self.kept.remove(&digest);
+        if let Some(stages) = &mut self.stages {
+            stages.forget(digest);
+        }
     }
 
     fn forget_all(&mut self) {
         self.kept.clear();
+        if let Some(stages) = &mut self.stages {
+            stages.forget_all();
+        }
     }
 
-    fn run(&mut self, work: Work) -> Result<(Vec<Tensor>, Duration), Failure> {
-        let Self { engine, texts, vae_scale, kept } = self;
+    fn run(&mut self, work: Work) -> Result<(Answer, Duration), Failure> {
+        let Self { engine, texts, vae_scale, kept, stages } = self;
         let mut engine = Timed::new(engine.as_mut());
         let tensors = match work {
             Work::Embed { texts: list } => {
@@ -74,8 +88,14 @@ impl Runner for ModelRunner {
             Work::Upscale { network, image, keep } => {
                 vec![task::upscale::upscale(&mut engine, &network, &image, keep)?]
             }
+            Work::Advance { source, core, known } => {
+                let stages = stages.as_mut().ok_or_else(uncut)?;
+                let latent = kept.get(&source).ok_or_else(|| unknown(source))?;
+                let answer = stages.advance(&mut engine, (source, latent), core, &known)?;
+                return Ok((answer, engine.busy()));
+            }
         };
-        Ok((tensors, engine.busy()))
+        Ok((Answer::Tensors(tensors), engine.busy()))
     }
 }
 
@@ -129,6 +149,11 @@ fn simulated_chunk(segments: &[Segment]) -> Chunk {
 }
 
 fn unknown(digest: Digest) -> Failure {
-    let message = format!("the task names conditioning {digest:?}, which was not sent before it");
+    let message = format!("the task names tensor {digest:?}, which was not sent before it");
     Failure { kind: FailureKind::Engine, message }
+}
+
+fn uncut() -> Failure {
+    let message = "the decoder of this model cannot be run in stages".to_owned();
+    Failure { kind: FailureKind::Unsupported, message }
 }

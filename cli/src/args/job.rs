@@ -178,10 +178,12 @@ pub(crate) struct TileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "VAE")]
 pub(crate) struct VaeArgs {
-    /// blend (overlapping tiles, joined by a ramp) | off (the whole picture in one call)
+    /// exact (tiles that share the statistics of the whole picture) | blend (overlapping tiles, joined by a ramp) |
+    /// off (the whole picture in one call)
     ///
-    /// blend is the default because one call for a picture of 2048 px needs more memory than most devices have.
-    #[arg(long, value_name = "MODE", default_value = "blend")]
+    /// exact is the default because it has no seams: the picture is that of off to rounding error, in the memory of a
+    /// tile. The encoder's tiles are blended unless this is off.
+    #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
     /// Tile of the decoder, latent px, 16 to 512 (default: by the model)
     #[arg(long, value_name = "N")]

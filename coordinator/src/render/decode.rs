@@ -71,6 +71,11 @@ impl Decode {
         Ok(Work::Decode { latent: Tensor::new([1, self.channels, height as usize, width as usize], values)? })
     }
 
+    /// Tiles.
+    pub(super) fn tiles(&self) -> usize {
+        self.plan.tasks()
+    }
+
     /// The shape of a decoded tile, `[1, 3, h, w]`.
     pub(super) fn shape(&self) -> [usize; 4] {
         let (width, height) = self.plan.image.grid().padded();

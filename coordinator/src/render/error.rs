@@ -39,6 +39,9 @@ pub enum Error {
     /// A tensor that is not what its shape says.
     #[error(transparent)]
     Tensor(#[from] tessera_proto::TensorError),
+    /// Statistics that do not go together.
+    #[error(transparent)]
+    Moments(#[from] tessera_proto::MomentsError),
     /// A picture that cannot be made or resized.
     #[error(transparent)]
     Picture(#[from] picture::rgb::Error),

@@ -1,6 +1,6 @@
 //! What happens to a job, and what it wants done.
 
-use tessera_proto::{Digest, Tensor};
+use tessera_proto::{Answer, Digest, Tensor};
 
 use super::pass::Pass;
 use crate::{
@@ -17,7 +17,7 @@ pub enum Event {
         /// The task.
         task: TaskNumber,
         /// What its network returned.
-        tensors: Vec<Tensor>,
+        answer: Answer,
     },
     /// A computation has ended.
     Computed(Result<Computed, Error>),
@@ -28,6 +28,8 @@ pub enum Event {
 pub enum Action {
     /// Tasks that may be run now.
     Enqueue(Vec<Request>),
+    /// No later task of this job names the tensor.
+    Release(Digest),
     /// Arithmetic too long for the thread that steps latents; its result comes back as an event.
     Compute(Computation),
     /// The job is done.
@@ -45,6 +47,8 @@ pub struct Request {
     pub rank: u32,
     /// Tensors that its work names.
     pub tensors: Vec<Digest>,
+    /// The line of tasks that it goes on with, if any: its worker keeps what the ones before have left.
+    pub line: Option<u32>,
 }
 
 /// Arithmetic on values that it owns.

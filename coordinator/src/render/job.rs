@@ -21,15 +21,17 @@ mod upscale;
 
 use std::sync::Arc;
 
-use tessera_proto::{Digest, Stage, Tensor};
+use tessera_proto::{Answer, Digest, Stage, Tensor};
 
 use super::{
     compute::{self, Dump, Names, Noise, Origin},
     conditioning::{self, Embeddings},
-    decode::{Decode, Decoded},
+    decode::Decoded,
+    decoding::{self, Decoding},
     encode::Encode,
     error::Error,
     event::{Action, Computation, Computed, Event},
+    exact::Step,
     metadata,
     pass::{GroupIndex, Pass},
     plan::{Enlarge, PassSetup, Plan},
@@ -63,7 +65,7 @@ enum State {
     /// A pass.
     Denoising(Then, Box<Pass>),
     /// A decode.
-    Decoding(Then, Box<Decode>),
+    Decoding(Then, Box<Decoding>),
     /// A pass of an upscaling network.
     Upscaling(Box<Upscale>),
     /// The encode before the hires pass.
@@ -119,12 +121,23 @@ impl Job {
     /// A tensor that a task's work names.
     #[must_use]
     pub fn tensor(&self, digest: Digest) -> Option<&Arc<Tensor>> {
-        self.embeddings.get(digest)
+        self.embeddings.get(digest).or_else(|| {
+            let (name, source) = self.source()?;
+            (name == digest).then_some(source)
+        })
     }
 
     /// All tensors that works of this job may name.
     pub fn tensors(&self) -> impl Iterator<Item = Digest> {
-        self.embeddings.digests()
+        self.embeddings.digests().chain(self.source().map(|(digest, _)| digest))
+    }
+
+    /// The latent that an exact decode's works name.
+    fn source(&self) -> Option<(Digest, &Arc<Tensor>)> {
+        match &self.state {
+            State::Decoding(_, decoding) => decoding.source(),
+            _ => None,
+        }
     }
 
     /// Moves on.
@@ -133,20 +146,31 @@ impl Job {
     /// A result does not fit its task, or a computation failed: the job cannot go on.
     pub fn apply(&mut self, event: Event) -> Result<Vec<Action>, Error> {
         match event {
-            Event::Done { task, tensors } => {
+            Event::Done { task, answer } => {
                 let Some(item) = self.tasks.close(task) else {
                     return Ok(Vec::new());
                 };
                 self.progress.count();
-                self.done(item, tensors)
+                self.done(item, answer)
             }
             Event::Computed(computed) => self.computed(computed?),
         }
     }
 
-    fn done(&mut self, item: Item, tensors: Vec<Tensor>) -> Result<Vec<Action>, Error> {
-        let [tensor] = <[Tensor; 1]>::try_from(tensors)
-            .map_err(|tensors| Error::Count { expected: 1, actual: tensors.len() })?;
+    fn done(&mut self, item: Item, answer: Answer) -> Result<Vec<Action>, Error> {
+        if let (Item::Decode(tile), State::Decoding(_, decoding)) = (item, &mut self.state) {
+            return match decoding.complete(tile, answer)? {
+                Step::Wait => Ok(Vec::new()),
+                Step::Advance => Ok(self.enqueue_decode()),
+                Step::Done(decoded) => {
+                    let source = self.source().map(|(digest, _)| Action::Release(digest));
+                    let mut actions = self.decoded(decoded)?;
+                    actions.extend(source);
+                    Ok(actions)
+                }
+            };
+        }
+        let tensor = decoding::only(answer)?;
         match (item, &mut self.state) {
             (Item::Embed(text), State::Embedding(tensors)) => {
                 tensors[text] = Some(tensor);
@@ -160,10 +184,6 @@ impl Job {
                 let ready = pass.complete(group, &tensor)?;
                 if pass.is_done() { self.denoised() } else { Ok(self.enqueue_groups(ready)) }
             }
-            (Item::Decode(tile), State::Decoding(_, decode)) => match decode.complete(tile, tensor)? {
-                Some(decoded) => self.decoded(decoded),
-                None => Ok(Vec::new()),
-            },
             (Item::Upscale(tile), State::Upscaling(_)) => self.upscaled(tile, tensor),
             (Item::Encode(tile), State::Encoding(encode)) => {
                 match encode.complete(tile, tensor, self.plan.facts().scaling_factor)? {
@@ -239,17 +259,17 @@ impl Job {
         match (then, &plan.enlarge) {
             (Then::Base, Some(Enlarge::Picture { decode: Some(decode), .. })) => {
                 self.progress.enter(Stage::Upscale, decode.tasks());
-                let run = Decode::new(decode.clone(), &latent, plan.facts().scaling_factor, false)?;
+                let run = Decoding::new(decode, &latent, plan.facts().scaling_factor, false)?;
                 self.state = State::Decoding(Then::Base, Box::new(run));
-                Ok(self.enqueue_tiles(decode.tasks(), Item::Decode))
+                Ok(self.enqueue_decode())
             }
             (Then::Base, Some(_)) => Ok(self.encoded(latent)),
             _ => {
                 self.progress.enter(Stage::Decode, plan.decode.tasks());
                 let keep = self.dump.is_some();
-                let run = Decode::new(plan.decode.clone(), &latent, plan.facts().scaling_factor, keep)?;
+                let run = Decoding::new(&plan.decode, &latent, plan.facts().scaling_factor, keep)?;
                 self.state = State::Decoding(Then::Hires, Box::new(run));
-                Ok(self.enqueue_tiles(plan.decode.tasks(), Item::Decode))
+                Ok(self.enqueue_decode())
             }
         }
     }
@@ -322,6 +342,20 @@ impl Job {
             requests.push(self.tasks.open(Item::Group(group), (position, neighbours), tensors));
         }
         vec![Action::Enqueue(requests)]
+    }
+
+    /// All tiles of the decode, or their next steps.
+    fn enqueue_decode(&mut self) -> Vec<Action> {
+        let State::Decoding(_, decoding) = &self.state else {
+            return Vec::new();
+        };
+        let (tiles, passed) = (decoding.tiles(), decoding.passed() as u64);
+        let Some((source, _)) = decoding.source() else {
+            return self.enqueue_tiles(tiles, Item::Decode);
+        };
+        let call = ((self.progress.stage as u64) << 32) | passed;
+        let indices = (0..).map(TileIndex).take(tiles);
+        vec![Action::Enqueue(indices.map(|tile| self.tasks.open_next(tile, call, source)).collect())]
     }
 
     fn enqueue_tiles(&mut self, tiles: usize, item: impl Fn(TileIndex) -> Item) -> Vec<Action> {

@@ -63,6 +63,7 @@ fn parameters(plan: &Plan) -> Parameters {
         fields.push(("Tile size", text(Size { width: grid.x().tile(), height: grid.y().tile() })));
         fields.push(("Tile count", grid.tiles().len().to_string()));
     }
+    fields.push(("VAE mode", spec.vae.name().to_owned()));
     fields.push(("Version", format!("tessera {}", env!("CARGO_PKG_VERSION"))));
     Parameters {
         prompt: spec.prompt.clone(),

@@ -3,6 +3,7 @@
 //! All geometry and all arithmetic of a job are settled here, before any device is asked for anything: what cannot be
 //! rendered is refused now.
 
+mod decode;
 mod enlarge;
 mod size;
 mod summary;
@@ -11,7 +12,11 @@ mod upscale;
 
 use std::sync::Arc;
 
-use tessera_proto::{JobSpec, ModelFacts, Segment, facts, job::Size, limits};
+use tessera_proto::{
+    JobSpec, ModelFacts, Segment, facts,
+    job::{self, Size, UpscaleFilter, Upscaler},
+    limits,
+};
 
 use super::pass::PassPlan;
 use crate::{
@@ -20,6 +25,7 @@ use crate::{
     sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
 };
 
+pub use decode::{DecodePlan, ExactPlan};
 pub(super) use enlarge::Enlarge;
 pub use summary::{StageSummary, Summary, Unit};
 pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
@@ -33,6 +39,12 @@ pub enum Error {
     /// The VAE's tiles cannot be placed.
     #[error("vae tiles: {0}")]
     VaeTiles(grid::Error),
+    /// The decoder cannot be cut at its normalisations.
+    #[error("--vae exact: {sentence}; --vae blend decodes in tiles that do not know of each other")]
+    Exact {
+        /// What was found.
+        sentence: String,
+    },
     /// Steps, strength and schedule do not go together.
     #[error(transparent)]
     Sampling(#[from] sample::sampling::Error),
@@ -124,7 +136,7 @@ pub struct Plan {
     pub(super) base: Option<PassSetup>,
     pub(super) enlarge: Option<Enlarge>,
     pub(super) hires: Option<PassSetup>,
-    pub(super) decode: VaePlan,
+    pub(super) decode: DecodePlan,
     notes: Vec<String>,
 }
 
@@ -177,8 +189,7 @@ impl Plan {
     /// Size of the finished picture, px.
     #[must_use]
     pub fn target(&self) -> Size {
-        let (width, height) = self.decode.image.grid().canvas();
-        Size { width, height }
+        self.decode.size()
     }
 
     /// Size of the base picture, px.
@@ -233,6 +244,10 @@ impl Planner<'_> {
         let sizes = size::resolve(spec, facts, image, &mut self.notes)?;
         if image.is_some() && !facts.encodes_images {
             return Err(self.no_encoder("an input image", ""));
+        }
+        if let Upscaler::Network(name) = &spec.upscaler {
+            // Also where nothing is enlarged: a misspelt name is a mistake.
+            facts.upscaler(name, job::names::<UpscaleFilter>()).map_err(UpscaleError::from)?;
         }
         let table = SigmaTable::new(&betas(facts))?;
         let mut texts = Texts::default();

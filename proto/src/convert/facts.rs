@@ -2,8 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Error, choice::FromNumber};
-use crate::{ModelFacts, facts, wire};
+use super::{Error, choice::FromNumber, required};
+use crate::{
+    ModelFacts,
+    facts::{self, Exactness},
+    wire,
+};
 
 impl From<ModelFacts> for wire::ModelFacts {
     fn from(facts: ModelFacts) -> Self {
@@ -24,6 +28,7 @@ impl From<ModelFacts> for wire::ModelFacts {
             embedding_width: facts.embedding_width,
             upscalers: facts.upscalers.into_iter().map(Into::into).collect(),
             has_encoder: facts.encodes_images,
+            exact_decode: Some(facts.exact_decode.into()),
         }
     }
 }
@@ -48,6 +53,7 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
             embedding_width,
             upscalers,
             has_encoder,
+            exact_decode,
         } = message;
         let draft = facts::Draft {
             name,
@@ -65,8 +71,33 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
             embedding_width,
             upscalers: upscalers.into_iter().map(Into::into).collect(),
             encodes_images: has_encoder,
+            exact_decode: required("exact_decode", exact_decode)?.try_into()?,
         };
         Ok(Self::new(draft)?)
+    }
+}
+
+impl From<Exactness> for wire::Exactness {
+    fn from(exactness: Exactness) -> Self {
+        use wire::exactness::Kind;
+        let kind = match exactness {
+            Exactness::Cut { barriers, halo } => Kind::Cut(wire::Cut { barriers, halo }),
+            Exactness::Refused(sentence) => Kind::Refusal(sentence),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Exactness> for Exactness {
+    type Error = Error;
+
+    fn try_from(message: wire::Exactness) -> Result<Self, Error> {
+        use wire::exactness::Kind;
+        let wire::Exactness { kind } = message;
+        Ok(match required("exact_decode.kind", kind)? {
+            Kind::Cut(wire::Cut { barriers, halo }) => Self::Cut { barriers, halo },
+            Kind::Refusal(sentence) => Self::Refused(sentence),
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Error, choice::FromNumber, required};
 use crate::{
-    Assignment, CONTRACT, Failure, FailureKind, FromWorker, Hello, LeaseId, Outcome, Tensor, ToWorker,
-    WorkerId, wire,
+    Answer, Assignment, CONTRACT, Failure, FailureKind, FromWorker, Hello, LeaseId, Outcome, Tensor,
+    ToWorker, WorkerId, wire,
 };
 
 impl From<FromWorker> for wire::FromWorker {
@@ -54,7 +54,10 @@ impl From<Outcome> for wire::Outcome {
     fn from(outcome: Outcome) -> Self {
         use wire::outcome::Result as Wire;
         let result = match outcome.result {
-            Ok(tensors) => Wire::Tensors(wire::Tensors { tensors: tensors.iter().map(Into::into).collect() }),
+            Ok(Answer::Tensors(tensors)) => {
+                Wire::Tensors(wire::Tensors { tensors: tensors.iter().map(Into::into).collect() })
+            }
+            Ok(Answer::Moments(moments)) => Wire::Moments(moments.into()),
             Err(Failure { kind, message }) => {
                 Wire::Failure(wire::Failure { kind: wire::FailureKind::from(kind).into(), message })
             }
@@ -72,8 +75,9 @@ impl TryFrom<wire::Outcome> for Outcome {
         let wire::Outcome { lease, busy_us, result } = message;
         let result = match required("outcome.result", result)? {
             Wire::Tensors(wire::Tensors { tensors }) => {
-                Ok(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?)
+                Ok(Answer::Tensors(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?))
             }
+            Wire::Moments(moments) => Ok(Answer::Moments(moments.try_into()?)),
             Wire::Failure(wire::Failure { kind, message }) => {
                 Err(Failure { kind: FailureKind::from_number(kind)?, message })
             }

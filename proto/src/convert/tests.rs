@@ -8,14 +8,18 @@ use prost::Message;
 
 use super::*;
 use crate::{
-    Assignment, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, LeaseId, ModelFacts,
-    Outcome, Rect, Segment, Tensor, ToWorker, Work,
+    Answer, Assignment, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, LeaseId,
+    ModelFacts, Moments, Outcome, Rect, Segment, Tensor, ToWorker, Work,
     job::{self, Size, Target},
     wire,
 };
 
 fn tensor() -> Tensor {
     Tensor::new([1, 2, 1, 2], vec![0.0, -1.5, f32::MIN_POSITIVE, 3.0e8]).unwrap()
+}
+
+fn moments() -> Moments {
+    Moments::new(12, vec![0.1, -1e300], vec![f64::MIN_POSITIVE, 2.0]).unwrap()
 }
 
 fn works() -> Vec<Work> {
@@ -28,6 +32,11 @@ fn works() -> Vec<Work> {
         Work::Encode { image: tensor() },
         Work::Decode { latent: tensor() },
         Work::Upscale { network: "anime6b".into(), image: tensor(), keep: Rect::new(0, 0, 2, 1).unwrap() },
+        Work::Advance {
+            source: Digest::new([8; 32]),
+            core: Rect::new(1, 2, 3, 4).unwrap(),
+            known: vec![moments()],
+        },
     ]
 }
 
@@ -44,7 +53,9 @@ fn every_work_survives_the_wire() {
 #[test]
 fn outcomes_survive_the_wire() {
     let failure = Failure { kind: FailureKind::NotFinite, message: "the UNet returned NaN".into() };
-    for result in [Ok(vec![tensor(), tensor()]), Err(failure)] {
+    for result in
+        [Ok(Answer::Tensors(vec![tensor(), tensor()])), Ok(Answer::Moments(moments())), Err(failure)]
+    {
         let sent = Outcome { lease: LeaseId::new(3), busy: Duration::from_micros(1234), result };
         let received =
             FromWorker::try_from(wire::FromWorker::from(FromWorker::Outcome(sent.clone()))).unwrap();

@@ -1,7 +1,7 @@
 //! Tasks: a message in, one network run out, and back.
 
 use super::{Error, required};
-use crate::{Guidance, Rect, Segment, Work, wire};
+use crate::{Guidance, Moments, Rect, Segment, Work, wire};
 
 impl From<Work> for wire::Work {
     fn from(work: Work) -> Self {
@@ -22,6 +22,11 @@ impl From<Work> for wire::Work {
                 network,
                 image: Some((&image).into()),
                 keep: Some(keep.into()),
+            }),
+            Work::Advance { source, core, known } => Kind::Advance(wire::Advance {
+                source: Some(source.into()),
+                core: Some(core.into()),
+                known: known.into_iter().map(Into::into).collect(),
             }),
         };
         Self { kind: Some(kind) }
@@ -57,6 +62,11 @@ impl TryFrom<wire::Work> for Work {
                 let keep = required("upscale.keep", keep)?.try_into()?;
                 Self::Upscale { network, image, keep }
             }
+            Kind::Advance(wire::Advance { source, core, known }) => Self::Advance {
+                source: required("advance.source", source)?.try_into()?,
+                core: required("advance.core", core)?.try_into()?,
+                known: known.into_iter().map(Moments::try_from).collect::<Result<_, _>>()?,
+            },
         })
     }
 }
@@ -96,6 +106,21 @@ impl TryFrom<wire::Guidance> for Guidance {
             uncond: required("guidance.uncond", uncond)?.try_into()?,
             conds: conds.into_iter().map(cond).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<Moments> for wire::Moments {
+    fn from(moments: Moments) -> Self {
+        Self { count: moments.count(), mean: moments.mean().to_vec(), m2: moments.m2().to_vec() }
+    }
+}
+
+impl TryFrom<wire::Moments> for Moments {
+    type Error = Error;
+
+    fn try_from(message: wire::Moments) -> Result<Self, Error> {
+        let wire::Moments { count, mean, m2 } = message;
+        Self::new(count, mean, m2).map_err(|_| Error::Range { field: "moments" })
     }
 }
 

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+mod unknown;
+
+pub use unknown::Unknown;
+use unknown::folded;
+
 /// A closed set of named options, one of which a job picks.
 pub trait Choice: Copy + PartialEq + 'static {
     /// What is chosen, as an error names it: "sampler".
@@ -34,16 +39,6 @@ pub trait Choice: Copy + PartialEq + 'static {
         };
         Self::ALL.iter().copied().find(spelt).ok_or_else(|| Unknown::among(text, Self::WHAT, names::<Self>()))
     }
-}
-
-/// A spelling that names no option.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {text:?}: did you mean {nearest:?}? (known: {})", known.join(", "))]
-pub struct Unknown {
-    what: &'static str,
-    text: String,
-    nearest: String,
-    known: Vec<String>,
 }
 
 /// The method that steps the latent from one noise level to the next.
@@ -112,6 +107,8 @@ pub enum UpscaleFilter {
 /// How the VAE is cut into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VaeMode {
+    /// Tiles that share the statistics of the whole picture: the untiled decode, to rounding error.
+    Exact,
     /// Overlapping tiles, blended by a linear ramp.
     Blend,
     /// The whole picture in one call.
@@ -276,10 +273,11 @@ impl Choice for UpscaleFilter {
 
 impl Choice for VaeMode {
     const WHAT: &'static str = "VAE mode";
-    const ALL: &'static [Self] = &[Self::Blend, Self::Off];
+    const ALL: &'static [Self] = &[Self::Exact, Self::Blend, Self::Off];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Exact => "exact",
             Self::Blend => "blend",
             Self::Off => "off",
         }
@@ -357,27 +355,10 @@ impl UpscaleFilter {
     }
 }
 
-// === impl Unknown ===
-
-impl Unknown {
-    /// The error for `text`, with the option that is spelt most like it.
-    #[must_use]
-    pub fn among(text: &str, what: &'static str, known: Vec<String>) -> Self {
-        let distance = |name: &String| strsim::damerau_levenshtein(&folded(name), &folded(text));
-        let nearest = known.iter().min_by_key(|name| distance(name)).cloned().unwrap_or_default();
-        Self { what, text: text.to_owned(), nearest, known }
-    }
-}
-
 /// The spellings of all options of `T`, for help and errors.
 #[must_use]
 pub fn names<T: Choice>() -> Vec<String> {
     T::ALL.iter().map(|option| option.name().to_owned()).collect()
-}
-
-/// A spelling without what does not matter: "DPM++ 2M", "dpm++_2m" and "dpmpp-2m" are one.
-fn folded(text: &str) -> String {
-    text.to_lowercase().replace("++", "pp").chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 macro_rules! by_name {

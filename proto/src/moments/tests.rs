@@ -42,6 +42,31 @@ fn the_affine_form_is_the_normalisation() {
 }
 
 #[test]
+fn groups_of_merged_pieces_are_merged_groups_of_pieces() {
+    let pieces = [rect(0, 0, 4, 1), rect(0, 1, 1, 3), rect(1, 1, 4, 3)];
+    let (mut by_channel, mut by_group) = (Moments::empty(2), Moments::empty(1));
+    for piece in pieces {
+        let moments = Moments::of(&squares(), piece).unwrap();
+        by_group.merge(&moments.grouped(1).unwrap()).unwrap();
+        by_channel.merge(&moments).unwrap();
+    }
+    let grouped = by_channel.grouped(1).unwrap();
+    assert_eq!((grouped.count(), by_group.count()), (24, 24));
+    // numpy: x.mean(), ((x - x.mean())**2).sum() of all 24.
+    for (found, expected) in [(&grouped, "by channel"), (&by_group, "by group")] {
+        assert!((found.mean()[0] - 180.166_666_666_666_66).abs() < 1e-10, "{expected}: {found:?}");
+        assert!((found.m2()[0] - 652_203.333_333_333_5).abs() < 1e-6, "{expected}: {found:?}");
+    }
+    let norm = GroupNorm::new(1, 1e-6, vec![1.0, 2.0], vec![0.0, 0.5]).unwrap();
+    assert_eq!(norm.affine(&grouped).unwrap(), norm.affine(&by_channel).unwrap());
+    assert!(matches!(by_channel.grouped(3), Err(Error::Groups { channels: 2, groups: 3 })));
+    let mut many = Moments::new(1 << 53, vec![0.0, 0.0], vec![0.0, 0.0]).unwrap();
+    assert!(matches!(many.merge(&by_channel), Err(Error::Count { .. })), "hostile counts do not overflow");
+    assert!(matches!(many.grouped(1), Err(Error::Count { .. })));
+    assert!(Moments::new(u64::MAX, vec![0.0], vec![0.0]).is_err());
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let outside = Moments::of(&squares(), rect(0, 0, 5, 1)).unwrap_err();
     assert_eq!(

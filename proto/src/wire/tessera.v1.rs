@@ -110,6 +110,9 @@ pub struct ModelFacts {
     /// Upscaling networks of the folder.
     #[prost(message, repeated, tag = "16")]
     pub upscalers: ::prost::alloc::vec::Vec<UpscalerFacts>,
+    /// How the decoder can be run in tiles that share their statistics.
+    #[prost(message, optional, tag = "17")]
+    pub exact_decode: ::core::option::Option<Exactness>,
 }
 /// What the coordinator must know of an upscaling network to cut a picture for it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -126,6 +129,33 @@ pub struct UpscalerFacts {
     /// Both sides of a picture, and the places of its tiles, must be multiples of this, px.
     #[prost(uint32, tag = "4")]
     pub multiple: u32,
+}
+/// Whether a VAE network can be cut at its normalisations.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Exactness {
+    #[prost(oneof = "exactness::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<exactness::Kind>,
+}
+/// Nested message and enum types in `Exactness`.
+pub mod exactness {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Cut(super::Cut),
+        /// It cannot; one sentence says what was found.
+        #[prost(string, tag = "2")]
+        Refusal(::prost::alloc::string::String),
+    }
+}
+/// A network that can be cut.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cut {
+    /// Barriers that a tile passes: normalisations whose statistics are merged over all tiles.
+    #[prost(uint32, tag = "1")]
+    pub barriers: u32,
+    /// How far a tile reaches beyond its core where its own part of the network begins, latent px.
+    #[prost(uint32, tag = "2")]
+    pub halo: u32,
 }
 /// Sent by a task of its own, so that a long network call never looks like a dead worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -176,7 +206,7 @@ pub struct Outcome {
     /// Time inside the networks, microseconds.
     #[prost(uint64, tag = "2")]
     pub busy_us: u64,
-    #[prost(oneof = "outcome::Result", tags = "3, 4")]
+    #[prost(oneof = "outcome::Result", tags = "3, 4, 5")]
     pub result: ::core::option::Option<outcome::Result>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -187,6 +217,8 @@ pub mod outcome {
         Tensors(super::Tensors),
         #[prost(message, tag = "4")]
         Failure(super::Failure),
+        #[prost(message, tag = "5")]
+        Moments(super::Moments),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -204,7 +236,7 @@ pub struct Failure {
 /// One run of one network. Its result is a function of this message (and kept tensors) alone.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Work {
-    #[prost(oneof = "work::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "work::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<work::Kind>,
 }
 /// Nested message and enum types in `Work`.
@@ -221,6 +253,8 @@ pub mod work {
         Decode(super::Decode),
         #[prost(message, tag = "5")]
         Upscale(super::Upscale),
+        #[prost(message, tag = "6")]
+        Advance(super::Advance),
     }
 }
 /// Texts in, one tensor \[tokens, embedding_width\] each out.
@@ -324,6 +358,31 @@ pub struct Region {
     pub x1: u32,
     #[prost(uint32, tag = "4")]
     pub y1: u32,
+}
+/// Runs one tile of the VAE decoder up to the next normalisation whose statistics are not known yet; the result is their
+/// part over the tile's core, or, when all are known, the decoded core \[1, 3, h, w\]. What a worker keeps of the tile
+/// between two such tasks spares it work and changes nothing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Advance {
+    /// The whole latent \[1, c, h, w\], divided by the scaling factor: a kept tensor.
+    #[prost(message, optional, tag = "1")]
+    pub source: ::core::option::Option<Digest>,
+    /// The tile's own part of the canvas, latent px; cores cover the canvas and do not overlap.
+    #[prost(message, optional, tag = "2")]
+    pub core: ::core::option::Option<Region>,
+    /// Statistics of the whole picture, one entry per barrier passed, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub known: ::prost::alloc::vec::Vec<Moments>,
+}
+/// Count, mean and sum of squared distances from the mean, per group of a normalisation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Moments {
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    #[prost(double, repeated, tag = "2")]
+    pub mean: ::prost::alloc::vec::Vec<f64>,
+    #[prost(double, repeated, tag = "3")]
+    pub m2: ::prost::alloc::vec::Vec<f64>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1316,6 +1375,7 @@ pub enum VaeMode {
     Unspecified = 0,
     Blend = 1,
     Off = 2,
+    Exact = 3,
 }
 impl VaeMode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1327,6 +1387,7 @@ impl VaeMode {
             Self::Unspecified => "VAE_MODE_UNSPECIFIED",
             Self::Blend => "VAE_MODE_BLEND",
             Self::Off => "VAE_MODE_OFF",
+            Self::Exact => "VAE_MODE_EXACT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1335,6 +1396,7 @@ impl VaeMode {
             "VAE_MODE_UNSPECIFIED" => Some(Self::Unspecified),
             "VAE_MODE_BLEND" => Some(Self::Blend),
             "VAE_MODE_OFF" => Some(Self::Off),
+            "VAE_MODE_EXACT" => Some(Self::Exact),
             _ => None,
         }
     }

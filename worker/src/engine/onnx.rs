@@ -7,12 +7,13 @@ mod session;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tessera_proto::Tensor;
 
 use super::{DeviceSpec, Engine, Error, Named, Network, Runtime};
-use crate::graph::{GraphFacts, attention::Fused};
+use crate::graph::{GraphFacts, attention::Fused, staged::Staged};
 use session::Session;
 
 /// How networks are loaded.
@@ -30,6 +31,8 @@ pub struct OnnxEngine {
     options: Options,
     files: HashMap<Network, PathBuf>,
     sessions: HashMap<Network, Session>,
+    /// The decoder in stages, and the file that it was cut from.
+    stages: Option<(Arc<Staged>, PathBuf)>,
 }
 
 // === impl OnnxEngine ===
@@ -41,13 +44,19 @@ impl OnnxEngine {
     /// The library lacks what the device needs.
     pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
         provider::of(&runtime, options.device)?;
-        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new() })
+        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new(), stages: None })
     }
 
     /// Names the graph file of a network; replaces an earlier one.
     pub fn add(&mut self, network: Network, file: impl Into<PathBuf>) {
         self.sessions.remove(&network);
         self.files.insert(network, file.into());
+    }
+
+    /// Gives the decoder's stages, cut from `file`; each is loaded at its first use.
+    pub fn add_stages(&mut self, stages: Arc<Staged>, file: impl Into<PathBuf>) {
+        self.sessions.retain(|network, _| !matches!(network, Network::DecoderStage { .. }));
+        self.stages = Some((stages, file.into()));
     }
 
     /// Loads a network now, so that a damaged file is known before any work begins. Returns what was rewritten.
@@ -66,12 +75,22 @@ impl OnnxEngine {
 
     fn session(&mut self, network: &Network) -> Result<&mut Session, Error> {
         if !self.sessions.contains_key(network) {
-            let absent = || Error::Absent { network: network.clone() };
-            let file = self.files.get(network).ok_or_else(absent)?;
-            let session = Session::load(&self.runtime, self.options, network, file)?;
+            let session = self.load_session(network)?;
             self.sessions.insert(network.clone(), session);
         }
         Ok(self.sessions.get_mut(network).expect("inserted above"))
+    }
+
+    fn load_session(&self, network: &Network) -> Result<Session, Error> {
+        let absent = || Error::Absent { network: network.clone() };
+        if let Network::DecoderStage { index, widened } = network {
+            let (staged, file) = self.stages.as_ref().ok_or_else(absent)?;
+            let stage = staged.stages().get(*index).ok_or_else(absent)?;
+            let model = if *widened { stage.widened() } else { stage.model().clone() };
+            return Session::of_model(&self.runtime, self.options, network, (model, file));
+        }
+        let file = self.files.get(network).ok_or_else(absent)?;
+        Session::load(&self.runtime, self.options, network, file)
     }
 }
 

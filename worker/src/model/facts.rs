@@ -3,7 +3,7 @@
 //! Where diffusers has one default for a field that older files lack, it is ours too; where its classes differ (noise
 //! variances), the field must be there.
 
-use tessera_proto::facts::{BetaSchedule, Draft, ModelFacts, Prediction};
+use tessera_proto::facts::{BetaSchedule, Draft, Exactness, ModelFacts, Prediction};
 
 use super::Error;
 use super::config_file::ConfigFile;
@@ -107,7 +107,12 @@ impl Settings {
     ///
     /// # Errors
     /// One is out of its bounds, or an upscaler is none.
-    pub(super) fn facts(&self, layout: &Layout, hash: [u8; 32]) -> Result<ModelFacts, Error> {
+    pub(super) fn facts(
+        &self,
+        layout: &Layout,
+        hash: [u8; 32],
+        exact_decode: Exactness,
+    ) -> Result<ModelFacts, Error> {
         let mut upscalers = Vec::new();
         for (network, file) in layout.graphs() {
             if let Network::Upscaler(name) = network {
@@ -134,6 +139,7 @@ impl Settings {
             num_train_timesteps: self.noise.timesteps,
             embedding_width: self.embedding_width,
             encodes_images: layout.graphs().iter().any(|(network, _)| *network == Network::VaeEncoder),
+            exact_decode,
             upscalers,
         };
         ModelFacts::new(draft).map_err(|source| Error::Facts { folder: layout.folder().to_owned(), source })

@@ -90,6 +90,11 @@ impl Layout {
         &self.graphs
     }
 
+    /// The file of a network.
+    pub(super) fn graph(&self, network: &Network) -> Option<&Path> {
+        self.graphs.iter().find(|(name, _)| name == network).map(|(_, file)| file.as_path())
+    }
+
     /// Takes the networks out.
     pub(super) fn into_graphs(self) -> Vec<(Network, PathBuf)> {
         self.graphs

@@ -1,18 +1,11 @@
 //! Upscaling networks: graph files in, what a plan must know of them out; files from elsewhere join a model folder's own.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use tessera_proto::facts::{MAX_NAME_BYTES, UpscalerFacts, is_network_name};
 
-use super::{Error, HashCache, check, layout::Layout};
-use crate::{
-    engine::Network,
-    graph::{Model, limits, receptive},
-};
+use super::{Error, HashCache, check, graph_file, layout::Layout};
+use crate::{engine::Network, graph::receptive};
 
 /// Adds files to a layout as if they lay in its `upscalers/`: a model has the same hash either way.
 ///
@@ -29,7 +22,7 @@ pub(super) fn join(layout: &mut Layout, files: &[PathBuf], hashes: &HashCache) -
         }
         let network = Network::Upscaler(name.to_owned());
         let Some((_, known)) = layout.graphs().iter().find(|(other, _)| *other == network) else {
-            if !parsed(file)?.external_files().is_empty() {
+            if !graph_file::read(file)?.external_files().is_empty() {
                 return Err(Error::WeightsBeside { file: file.clone() });
             }
             layout.add(network, path);
@@ -51,20 +44,13 @@ pub(super) fn join(layout: &mut Layout, files: &[PathBuf], hashes: &HashCache) -
 /// # Errors
 /// The file is no ONNX graph, or no upscaling network; the sentence says what it is instead.
 pub(super) fn facts(name: &str, file: &Path) -> Result<UpscalerFacts, Error> {
-    let model = parsed(file)?;
+    let model = graph_file::read(file)?;
     check::picture_to_picture(file, &model.facts())?;
     let read = receptive::upscaling(&model);
     let upscaling =
         read.map_err(|error| Error::Graph { file: file.to_owned(), reason: error.to_string() })?;
     let receptive::Upscaling { scale, radius, multiple } = upscaling;
     Ok(UpscalerFacts { name: name.to_owned(), scale, radius, multiple })
-}
-
-fn parsed(file: &Path) -> Result<Model, Error> {
-    let unreadable = |source| Error::Unreadable { path: file.to_owned(), source };
-    let damaged = |source| Error::Damaged { file: file.to_owned(), source };
-    limits::check_length(fs::metadata(file).map_err(unreadable)?.len()).map_err(damaged)?;
-    Model::parse(Bytes::from(fs::read(file).map_err(unreadable)?)).map_err(damaged)
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{Assignment, JobId, LeaseId, ToWorker, Work, WorkerId};
+use tessera_proto::{Assignment, Digest, JobId, LeaseId, Moments, ToWorker, Work, WorkerId};
 
 use super::State;
 use crate::{
     actor::entry::{Entry, cluster},
-    fleet::{Need, Order, Priority, TaskName},
+    fleet::{Line, Need, Order, Priority, TaskName},
     render::Request,
 };
 
@@ -17,13 +17,13 @@ impl State {
         let (Some(model), order) = (entry.model(), entry.order) else {
             return;
         };
-        for Request { task, call, rank, tensors } in requests {
+        for Request { task, call, rank, tensors, line } in requests {
             self.fleet.enqueue(Need {
                 task: TaskName { job: id, number: task },
                 model,
                 priority: Priority { job: order, call, rank },
                 tensors,
-                line: None,
+                line: line.map(|index| Line { job: id, index }),
                 failures: 0,
                 losses: 0,
                 avoid: None,
@@ -116,11 +116,16 @@ impl State {
             return;
         };
         let digests: Vec<_> = job.tensors().collect();
+        self.release(id, &digests);
+    }
+
+    /// No task of this job names these tensors any more.
+    pub(super) fn release(&mut self, id: JobId, digests: &[Digest]) {
         // Equal prompts have equal tensors: another job may still need one.
         let others =
             self.jobs.iter_mut().filter(|(other, _)| **other != id).filter_map(|(_, entry)| entry.job());
         let needed: Vec<_> = others.flat_map(|job| job.tensors().collect::<Vec<_>>()).collect();
-        for digest in digests.into_iter().filter(|digest| !needed.contains(digest)) {
+        for &digest in digests.iter().filter(|digest| !needed.contains(digest)) {
             for worker in self.fleet.forget(digest) {
                 self.tell(worker, ToWorker::Forget { digest });
             }
@@ -136,6 +141,7 @@ fn byte_len(work: &Work) -> u64 {
         | Work::Encode { image: tensor }
         | Work::Decode { latent: tensor }
         | Work::Upscale { image: tensor, .. } => tensor.byte_len(),
+        Work::Advance { known, .. } => known.iter().map(Moments::byte_len).sum(),
     };
     bytes as u64
 }

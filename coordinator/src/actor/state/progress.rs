@@ -43,10 +43,10 @@ impl State {
             return;
         };
         let Some(job) = entry.job() else { return };
-        match result.and_then(|tensors| job.check(number, tensors)) {
-            Ok(tensors) => {
+        match result.and_then(|answer| job.check(number, answer)) {
+            Ok(answer) => {
                 let stage = job.progress().stage;
-                let bytes = tensors.iter().map(|tensor| tensor.byte_len() as u64).sum();
+                let bytes = answer.byte_len() as u64;
                 entry.ledger.task_done(TaskTimes {
                     stage,
                     worker,
@@ -55,7 +55,7 @@ impl State {
                     busy,
                     bytes,
                 });
-                self.apply(id, Event::Done { task: number, tensors }, now);
+                self.apply(id, Event::Done { task: number, answer }, now);
             }
             Err(failure) => {
                 let what = job.describe(number);
@@ -122,6 +122,7 @@ impl State {
         for action in actions {
             match action {
                 Action::Enqueue(requests) => self.enqueue(id, requests),
+                Action::Release(digest) => self.release(id, &[digest]),
                 Action::Compute(computation) => {
                     let commands = self.commands.clone();
                     let computing = self.runtime.spawn_blocking(move || computation.run());

@@ -1,6 +1,6 @@
 //! What others ask of a running job, none of which changes it: a task's work, its name, the worth of its result.
 
-use tessera_proto::{Failure, FailureKind, Tensor, Work};
+use tessera_proto::{Answer, Failure, FailureKind, Work};
 
 use super::{Error, Job, State, tasks::Item};
 use crate::fleet::TaskNumber;
@@ -51,12 +51,20 @@ impl Job {
         }
     }
 
-    /// Judges a result before it changes anything: one tensor, of the shape that the task implies, every value a number.
+    /// Judges a result before it changes anything: one tensor, of the shape that the task implies, every value a number;
+    /// or the statistics that the task is for.
     ///
     /// # Errors
     /// It is not; the task may be tried again.
-    pub fn check(&self, task: TaskNumber, tensors: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
+    pub fn check(&self, task: TaskNumber, answer: Answer) -> Result<Answer, Failure> {
         let wrong = |message| Err(Failure { kind: FailureKind::WrongShape, message });
+        if let (Some(Item::Decode(tile)), State::Decoding(_, decoding)) = (self.tasks.get(task), &self.state)
+            && !decoding.fits(tile, &answer)
+        {
+            return wrong(format!("the result is {}, which does not fit its task", shape(&answer)));
+        }
+        // Statistics are judged where they are read.
+        let Answer::Tensors(tensors) = &answer else { return Ok(answer) };
         let [tensor] = tensors.as_slice() else {
             return wrong(format!("the result has {} tensors, must have 1", tensors.len()));
         };
@@ -66,7 +74,6 @@ impl Job {
                 matches!(tensor.shape(), &[_, columns] if columns == width)
             }
             (Some(Item::Group(group)), State::Denoising(_, pass)) => tensor.shape() == pass.shape(group),
-            (Some(Item::Decode(_)), State::Decoding(_, decode)) => tensor.shape() == decode.shape(),
             (Some(Item::Upscale(tile)), State::Upscaling(upscale)) => tensor.shape() == upscale.shape(tile),
             (Some(Item::Encode(_)), State::Encoding(encode)) => encode.fits(tensor.shape()),
             _ => true,
@@ -78,6 +85,17 @@ impl Job {
             let message = "the result holds NaN or infinity".to_owned();
             return Err(Failure { kind: FailureKind::NotFinite, message });
         }
-        Ok(tensors)
+        Ok(answer)
+    }
+}
+
+/// An answer in words.
+fn shape(answer: &Answer) -> String {
+    match answer {
+        Answer::Tensors(tensors) => match tensors.as_slice() {
+            [tensor] => format!("of shape {:?}", tensor.shape()),
+            tensors => format!("{} tensors", tensors.len()),
+        },
+        Answer::Moments(moments) => format!("statistics of {} groups", moments.mean().len()),
     }
 }

@@ -76,7 +76,12 @@ impl Tasks {
         let task = TaskNumber(self.next);
         self.next += 1;
         self.open.insert(task, item);
-        Request { task, call, rank: u32::MAX - waiting, tensors }
+        Request { task, call, rank: u32::MAX - waiting, tensors, line: None }
+    }
+
+    /// Opens a task that goes on where the one before it on the same tile stopped.
+    pub(super) fn open_next(&mut self, tile: TileIndex, call: u64, source: Digest) -> Request {
+        Request { line: Some(tile.0), ..self.open(Item::Decode(tile), (call, 0), vec![source]) }
     }
 
     /// What an open task is.

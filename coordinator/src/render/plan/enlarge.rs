@@ -7,7 +7,7 @@ use tessera_proto::{
     job::{Size, Upscaler},
 };
 
-use super::{Error, Planner, UpscalePlan, VaePlan, latent, size};
+use super::{DecodePlan, Error, Planner, UpscalePlan, VaePlan, latent, size};
 use crate::canvas::LatentFilter;
 
 /// How the base becomes the hires latent.
@@ -27,7 +27,7 @@ pub(in crate::render) enum Enlarge {
     /// The picture is resampled and encoded.
     Picture {
         /// The base latent's decoder tiles; `None` when the job starts from a picture.
-        decode: Option<VaePlan>,
+        decode: Option<DecodePlan>,
         /// The network that enlarges the picture before it is resampled.
         network: Option<Arc<UpscalePlan>>,
         /// Covering size, px.

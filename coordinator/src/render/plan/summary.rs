@@ -1,11 +1,11 @@
 //! A plan in words and numbers: for `tessera plan`, for reports, for notes to the user.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::Serialize;
-use tessera_proto::{Stage, job::Size};
+use tessera_proto::{Rect, Stage, job::Size};
 
-use super::{Enlarge, PassSetup, Plan, UpscalePlan, VaePlan};
+use super::{DecodePlan, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
 use crate::canvas::Tiling;
 
 /// What a job does and costs.
@@ -50,6 +50,18 @@ pub struct StageSummary {
     pub tasks: usize,
     /// Area of all tiles by area of the canvas.
     pub redundancy: f64,
+    /// Where the tiles' own parts meet, of stages whose tiles only touch; other stages' follow from their tiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub borders: Option<Borders>,
+}
+
+/// Lines between px of the finished picture, ascending; the picture's rim is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Borders {
+    /// Between columns.
+    pub columns: Vec<u32>,
+    /// Between rows.
+    pub rows: Vec<u32>,
 }
 
 /// A unit of length.
@@ -69,8 +81,8 @@ pub(super) fn of(plan: &Plan) -> Summary {
         stages.push(pass(Stage::Base, base));
     }
     match &plan.enlarge {
-        Some(Enlarge::Picture { decode, network, encode, .. }) => {
-            stages.extend(decode.as_ref().map(|decode| vae(Stage::Upscale, "vae decoder", decode)));
+        Some(Enlarge::Picture { decode: before, network, encode, .. }) => {
+            stages.extend(before.as_ref().map(|plan| decode(Stage::Upscale, plan)));
             stages.extend(network.iter().flat_map(|network| upscale(network)));
             stages.push(vae(Stage::Upscale, "vae encoder", encode));
         }
@@ -82,7 +94,7 @@ pub(super) fn of(plan: &Plan) -> Summary {
     if let Some(hires) = &plan.hires {
         stages.push(pass(Stage::Hires, hires));
     }
-    stages.push(vae(Stage::Decode, "vae decoder", &plan.decode));
+    stages.push(decode(Stage::Decode, &plan.decode));
     Summary {
         model: plan.facts.name.clone(),
         base: plan.base_size(),
@@ -97,6 +109,45 @@ pub(super) fn of(plan: &Plan) -> Summary {
 fn pass(stage: Stage, setup: &PassSetup) -> StageSummary {
     let calls = setup.plan.sampling.calls().len();
     stage_summary((stage, "unet"), &setup.plan.tiling, calls, setup.plan.tasks())
+}
+
+fn decode(stage: Stage, plan: &DecodePlan) -> StageSummary {
+    let plan = match plan {
+        DecodePlan::Blend(plan) => return vae(stage, "vae decoder", plan),
+        DecodePlan::Exact(plan) => plan,
+    };
+    let largest = |side: fn(Rect) -> u32| plan.cores.iter().map(|&core| side(core)).max().unwrap_or_default();
+    let reach = |length: u32, canvas: u32| canvas.min(length + 2 * plan.halo);
+    let (width, height) = (largest(Rect::width), largest(Rect::height));
+    let area = |size: Size| u64::from(size.width) * u64::from(size.height);
+    let tile = Size { width: reach(width, plan.canvas.width), height: reach(height, plan.canvas.height) };
+    StageSummary {
+        stage,
+        network: Cow::Borrowed("vae decoder"),
+        unit: Unit::Latent,
+        canvas: plan.canvas,
+        tile,
+        tiles: plan.cores.len(),
+        cells: plan.cores.len(),
+        model_calls: plan.rounds(),
+        tasks: plan.cores.len() * plan.rounds(),
+        redundancy: redundancy(plan.cores.len() as u64 * area(tile), area(plan.canvas)),
+        borders: Some(borders(plan)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn redundancy(tiles: u64, canvas: u64) -> f64 {
+    tiles as f64 / canvas as f64
+}
+
+/// Where the cores of an exact decode meet.
+fn borders(plan: &ExactPlan) -> Borders {
+    let starts = |start: fn(Rect) -> u32| {
+        let starts: BTreeSet<u32> = plan.cores.iter().map(|&core| start(core) * plan.scale).collect();
+        starts.into_iter().filter(|&start| 0 < start).collect()
+    };
+    Borders { columns: starts(Rect::x0), rows: starts(Rect::y0) }
 }
 
 fn vae(stage: Stage, network: &'static str, plan: &VaePlan) -> StageSummary {
@@ -116,6 +167,7 @@ fn upscale(plan: &UpscalePlan) -> impl Iterator<Item = StageSummary> {
         model_calls: 1,
         tasks: pass.tiles.tasks(),
         redundancy: pass.tiles.redundancy(),
+        borders: None,
     })
 }
 
@@ -138,6 +190,7 @@ fn stage_summary(
         model_calls,
         tasks,
         redundancy: grid.redundancy(),
+        borders: None,
     }
 }
 

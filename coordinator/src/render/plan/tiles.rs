@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use tessera_proto::{
+    Rect,
+    facts::Exactness,
     job::{Size, TileGrid, VaeMode},
     limits,
 };
 
-use super::{Error, Planner, VaePlan, latent};
+use super::{DecodePlan, Error, ExactPlan, Planner, VaePlan, latent};
 use crate::{
-    canvas::{Axis, AxisRequest, Grid, Tiling, WeightKind},
+    canvas::{Axis, AxisRequest, Cores, CoresRequest, Grid, TileIndex, Tiling, WeightKind},
     picture::rgb,
 };
 
 /// Default side of a VAE decoder tile, latent px: what Tiled VAE takes for 8 GB of memory and for CPUs.
 const VAE_TILE: u32 = 64;
+
+/// Smallest side of an exact decode's core where the tile is left open, latent px.
+const LEAST_CORE: u32 = 32;
 
 /// Default side of a VAE encoder tile, image px: likewise.
 const VAE_ENCODE_TILE: u32 = 512;
@@ -67,8 +72,31 @@ impl Planner<'_> {
         Ok(tiling)
     }
 
-    pub(super) fn vae_decode(&self, size: Size) -> Result<VaePlan, Error> {
-        self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))
+    pub(super) fn vae_decode(&self, size: Size) -> Result<DecodePlan, Error> {
+        let tile = self.spec.vae_tile.unwrap_or(VAE_TILE);
+        if self.spec.vae != VaeMode::Exact {
+            return Ok(DecodePlan::Blend(self.vae(size, tile)?));
+        }
+        let (barriers, halo) = match &self.facts.exact_decode {
+            Exactness::Cut { barriers, halo } => (*barriers as usize, *halo),
+            Exactness::Refused(sentence) => return Err(Error::Exact { sentence: sentence.clone() }),
+        };
+        let (canvas, scale) = (latent(size, self.facts), self.facts.vae_scale);
+        // Where the tile is left open, even a small picture gets several: one leaves all devices but one idle.
+        let half = canvas.width.max(canvas.height).div_ceil(2).max(LEAST_CORE);
+        let tile = if self.spec.vae_tile.is_none() { tile.min(half) } else { tile };
+        let request = CoresRequest { canvas: (canvas.width, canvas.height), tile, halo: 0, multiple: 1 };
+        let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
+        let cores: Vec<Rect> =
+            (0..).map(TileIndex).take(tiles.count()).map(|tile| tiles.core(tile)).collect();
+        let pixels = |rect: &Rect| (rect.width() * scale) as usize * (rect.height() * scale) as usize;
+        let bytes = cores.iter().map(pixels).max().unwrap_or_default() * rgb::CHANNELS * size_of::<f32>();
+        let source = canvas.width as usize * canvas.height as usize * self.facts.latent_channels as usize;
+        let bytes = bytes.max(source * size_of::<f32>());
+        if LARGEST_TENSOR < bytes {
+            return Err(Error::VaeTileBytes { width: tile, height: tile, mib: bytes >> 20 });
+        }
+        Ok(DecodePlan::Exact(ExactPlan { canvas, cores: cores.into(), barriers, halo, scale }))
     }
 
     pub(super) fn vae_encode(&self, size: Size) -> Result<VaePlan, Error> {
@@ -81,7 +109,8 @@ impl Planner<'_> {
         let canvas = latent(size, self.facts);
         let axis = |length: u32| {
             let tile = match self.spec.vae {
-                VaeMode::Blend => tile.min(length),
+                // The encoder's tiles are blended in every mode but off.
+                VaeMode::Exact | VaeMode::Blend => tile.min(length),
                 VaeMode::Off => length,
             };
             // A quarter of the tile, as diffusers' tiled VAE has it.

@@ -59,10 +59,30 @@ impl Session {
         network: &Network,
         path: &Path,
     ) -> Result<Self, Error> {
+        let model = read(path)?;
+        check_weights(&model, path.parent().unwrap_or(Path::new(".")))?;
+        Self::build(runtime, options, network, (model, path, true))
+    }
+
+    /// Loads a graph that was made from the one at `path`, whose weights it may name.
+    pub(super) fn of_model(
+        runtime: &Runtime,
+        options: Options,
+        network: &Network,
+        (model, path): (Model, &Path),
+    ) -> Result<Self, Error> {
+        Self::build(runtime, options, network, (model, path, false))
+    }
+
+    /// `is_file`: the graph is what the file holds.
+    fn build(
+        runtime: &Runtime,
+        options: Options,
+        network: &Network,
+        (mut model, path, is_file): (Model, &Path, bool),
+    ) -> Result<Self, Error> {
         let provider = provider::of(runtime, options.device)?;
-        let mut model = read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        check_weights(&model, folder)?;
         let facts = model.facts();
         let mut fused = Fused::default();
         if options.fuse && provider.has_attention {
@@ -70,7 +90,7 @@ impl Session {
         }
         let mut builder = configure(runtime, options.device, &provider)?;
         let refused = |error: ort::Error| refusal(options.device, path, &error);
-        let session = if fused.fused == 0 {
+        let session = if is_file && fused.fused == 0 {
             drop(model);
             builder.commit_from_file(path).map_err(refused)?
         } else {

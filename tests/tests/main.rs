@@ -4,6 +4,7 @@ mod bad_input;
 mod canvas_8k;
 mod cluster;
 mod compare;
+mod exact;
 mod faults;
 mod image_input;
 mod interrupt;

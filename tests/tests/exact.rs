@@ -1,0 +1,52 @@
+//! The exact decode: tiles of any size give the untiled picture, through the whole cluster.
+
+use tessera_tests::{
+    figures::say,
+    model, picture,
+    render::{Render, Rendered},
+    tensors::Tensors,
+};
+
+/// A canvas of 40x32 latent px.
+const CANVAS: &str = "--width 160 --height 128 --steps 2 --hires-steps 2 --scale 2 --upscaler latent";
+
+fn decoded(flags: &str) -> Rendered {
+    let render = Render::new("a photo of a cat").model(&model::tiny()).flags(CANVAS).flags(flags);
+    render.args(["--workers", "cpu:1,cpu:1"]).dump().rendered()
+}
+
+/// Largest difference of the pictures before rounding.
+fn distance(a: &Tensors, b: &Tensors) -> f64 {
+    a.get("image").max_abs_difference(&b.get("image"))
+}
+
+/// Share of the 8-bit samples that differ, and by how much at most.
+fn samples(a: &Rendered, b: &Rendered) -> (f64, u8) {
+    let (a, b) = (picture::pixels(&a.picture()), picture::pixels(&b.picture()));
+    let apart = || a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b));
+    let differing = u32::try_from(apart().filter(|&apart| 0 < apart).count()).expect("a small picture");
+    let all = u32::try_from(a.as_raw().len()).expect("a small picture");
+    (f64::from(differing) / f64::from(all), apart().max().unwrap_or(0))
+}
+
+#[test]
+fn tiles_of_any_size_give_the_untiled_decode() {
+    let untiled = decoded("--vae off");
+    let exact = decoded("--vae-tile 16");
+    assert_eq!(exact.report().planned("decode")["tiles"], 6);
+    let blended = distance(&untiled.tensors(), &decoded("--vae blend --vae-tile 16").tensors());
+    let (apart, (share, most)) = (distance(&untiled.tensors(), &exact.tensors()), samples(&untiled, &exact));
+    say(format_args!(
+        "exact decode in 6 tiles against the untiled graph: {apart:.1e}; 8-bit samples that differ {:.3} %, by {most} \
+         (blended tiles: {blended:.1e})",
+        100.0 * share
+    ));
+    assert!(apart <= 3e-4 && share <= 1e-3 && most <= 1);
+    assert!(100.0 * apart < blended, "or this picture shows nothing");
+    for tile in [24, 32] {
+        let other = decoded(&format!("--vae-tile {tile}"));
+        let between = distance(&exact.tensors(), &other.tensors());
+        say(format_args!("exact decode, tiles of {tile} against tiles of 16: {between:.1e}"));
+        assert!(between <= 5e-6);
+    }
+}

@@ -4,7 +4,7 @@
 #   deploy/models/demo/train/train.sh WORK OUT        WORK keeps data and checkpoints, OUT becomes the ONNX folder
 #
 # Runs on a CUDA device if torch sees one, else on two processes of the CPU. Every stage goes on where an interruption
-# left it; a finished stage is not done again. MINUTES scales all budgets (default 1: 4 hours on two cores).
+# left it; a finished stage is not done again. MINUTES scales all budgets (default 1: 5 hours on two cores).
 
 set -euo pipefail
 
@@ -47,8 +47,8 @@ main() {
   export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
   once scenes "$venv/bin/python" scenes.py "$work/data" --scenes 24000 --canvases 3000
   once vae team train_vae.py "$work/data" "$work/vae" --minutes "$(minutes 32)"
-  once decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --minutes "$(minutes 30)" --lr 1e-3
-  once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 150)"
+  once decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.1 --minutes "$(minutes 40)" --lr 5e-4
+  once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 200)"
   local x
   for x in 2 4; do
     once "upscaler-$x" "$venv/bin/python" train_upscaler.py "$work/data" "$work/demo-${x}x.safetensors" --scale $x --minutes "$(minutes 8)"

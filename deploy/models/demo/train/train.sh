@@ -47,7 +47,7 @@ main() {
   export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
   once scenes "$venv/bin/python" scenes.py "$work/data" --scenes 24000 --canvases 3000
   once vae team train_vae.py "$work/data" "$work/vae" --minutes "$(minutes 32)"
-  once decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.1 --minutes "$(minutes 40)" --lr 5e-4
+  once decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.05 --minutes "$(minutes 40)" --lr 5e-4
   once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 200)"
   local x
   for x in 2 4; do

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tessera_proto::job::TileGrid;
 
 use super::{exif::Texts, parameters::Parameters};
-use crate::canvas::{Axis, AxisRequest, grid::MAX_TILES};
+use crate::canvas::{Axis, AxisRequest, Cores, CoresRequest, TileIndex, grid::MAX_TILES};
 
 /// Latent pixels are so many px wide in every model that we render with.
 const LATENT: u32 = 8;
@@ -111,11 +111,10 @@ impl Described {
             return None;
         }
         if overlap == 0 {
-            // Disjoint cores: the fewest that are no longer than a tile, as equal as they can be.
-            let count = canvas.div_ceil(tile);
-            let start = |index: u32| (u64::from(index) * u64::from(canvas)).div_ceil(count.into());
-            let starts = (0..count).map(|index| u32::try_from(start(index)));
-            return Some((starts.collect::<Result<_, _>>().ok()?, count as usize));
+            let line = CoresRequest { canvas: (canvas, 1), tile, halo: 0, multiple: 1 };
+            let cores = Cores::new(line).ok()?;
+            let starts = (0..).map(|index| cores.core(TileIndex(index)).x0()).take(cores.count());
+            return Some((starts.collect(), cores.count()));
         }
         let axis = Axis::new(kind, AxisRequest { length: canvas, tile, overlap, multiple: 1 }).ok()?;
         let ends = axis.starts().iter().map(|start| start + axis.tile());

@@ -43,7 +43,7 @@ pub(super) fn append(
     for (channel, values) in channels.into_iter().enumerate() {
         match (depth, range) {
             (Depth::Eight, Range::Signed) => eight(row, channel, values, rgb::quantise),
-            (Depth::Eight, Range::Unit) => eight(row, channel, values, |value| narrow(value * 255.0)),
+            (Depth::Eight, Range::Unit) => eight(row, channel, values, |value| rgb::byte(value * 255.0)),
             (Depth::Sixteen, Range::Signed) => {
                 sixteen(row, channel, values, |value| (value + 1.0) * 32_767.5)
             }
@@ -63,18 +63,6 @@ fn sixteen(row: &mut [u8], channel: usize, values: &[f32], level: impl Fn(f32) -
     for (pixel, &value) in row.chunks_exact_mut(2 * rgb::CHANNELS).zip(values) {
         pixel[2 * channel..][..2].copy_from_slice(&wide(level(value)).to_be_bytes());
     }
-}
-
-/// A level rounded half up to a byte.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 0..=255, then truncated"
-)]
-fn narrow(level: f32) -> u8 {
-    let level = level.clamp(0.0, 255.0);
-    let below = level as u8;
-    below + u8::from(0.5 <= level - f32::from(below))
 }
 
 /// A level rounded half up to 16 bits.

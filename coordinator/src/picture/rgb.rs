@@ -238,13 +238,18 @@ impl std::fmt::Display for Place {
 ///
 /// A1111 truncates instead, which darkens a picture by half a level each time; we round, and only here.
 #[must_use]
+pub fn quantise(value: f32) -> u8 {
+    byte((value + 1.0) * 127.5)
+}
+
+/// A level, 0 to 255, rounded half up and clamped.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "clamped to 0..=255, then truncated"
 )]
-pub fn quantise(value: f32) -> u8 {
-    let level = ((value + 1.0) * 127.5).clamp(0.0, 255.0);
+pub(super) fn byte(level: f32) -> u8 {
+    let level = level.clamp(0.0, 255.0);
     // Truncating and looking at the rest is `round` without its call per pixel.
     let below = level as u8;
     below + u8::from(0.5 <= level - f32::from(below))

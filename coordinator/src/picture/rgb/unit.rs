@@ -2,7 +2,7 @@
 
 use tessera_proto::Rect;
 
-use super::{CHANNELS, Error, Picture};
+use super::{CHANNELS, Error, Picture, byte};
 use crate::canvas::blend::Row;
 
 impl Picture {
@@ -52,15 +52,8 @@ impl Picture {
 }
 
 /// The byte of a finite value in 0..1: `value * 255`, rounded half up and clamped.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 0..=255, then truncated"
-)]
 fn quantise_unit(value: f32) -> u8 {
-    let level = (value * 255.0).clamp(0.0, 255.0);
-    let below = level as u8;
-    below + u8::from(0.5 <= level - f32::from(below))
+    byte(value * 255.0)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use tessera_proto::{Hello, ModelFacts, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use device::{Device, Gone, Order};
-use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, library::Places};
+use engine::{DeviceSpec, Engine, Network, OnnxEngine, Runtime, Simulated, library::Places};
 use exact::{GraphStages, SimulatedStages};
 use link::Link;
 use model::{HashCache, ModelFolder};
@@ -240,6 +240,8 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
     }
     let stages = folder.decoder_stages().map(|(stages, file)| {
         engine.add_stages(Arc::clone(stages), file);
+        // It is sound; unless a job asks for whole decodes, its stages are run and its weights would lie here twice.
+        engine.unload(&Network::VaeDecoder);
         GraphStages::new(Arc::clone(stages))
     });
     let scale = folder.facts().vae_scale as usize;

@@ -67,6 +67,11 @@ impl OnnxEngine {
         self.session(network).map(|session| session.fused())
     }
 
+    /// Drops a network from memory; its next use loads it again.
+    pub fn unload(&mut self, network: &Network) {
+        self.sessions.remove(network);
+    }
+
     /// The library in use.
     #[must_use]
     pub fn library(&self) -> &Path {

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from golden_parts import uneven_latent
-from runtime import GOLDEN, TEST_MODEL, largest_difference, rounded, session, write_golden
+from golden_parts import figures, uneven_latent
+from runtime import GOLDEN, TEST_MODEL, session, write_golden
 
 LATENTS = [(48, 72), (37, 53)]
 PICTURES = [(264, 328)]
@@ -35,14 +35,6 @@ def scene(height: int, width: int) -> np.ndarray:
     planes = [x * 255 // (width - 1), y * 255 // (height - 1), 255 * ((x // 16 + y // 16) % 2)]
     grain = [((x * 31 + y * 17 + c * 71) * 2654435761 % 2**32) >> 24 for c in range(3)]
     return np.stack([(a * 7 + g) // 8 for a, g in zip(planes, grain, strict=True)])[None]
-
-
-def figures(exact: torch.Tensor, by_graph: np.ndarray) -> dict[str, float]:
-    """Spread of a value, and how far the untiled graph is from it."""
-    return {
-        "std": rounded(float(exact.std())), "max_abs": rounded(float(exact.abs().max())),
-        "onnxruntime_max_abs_difference": rounded(largest_difference(exact, by_graph)),
-    }  # fmt: skip
 
 
 @torch.no_grad()

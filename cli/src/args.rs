@@ -9,7 +9,7 @@ pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
-pub(crate) use job::{HiresArgs, JobArgs, PictureArgs, SamplingArgs};
+pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
 
 use std::path::PathBuf;

@@ -143,6 +143,15 @@ impl Client {
         Ok(Statuses { address: self.address.clone(), stream })
     }
 
+    /// The job's state now.
+    ///
+    /// # Errors
+    /// There is no such job, or no answer.
+    pub(crate) async fn status(&mut self, job: JobId) -> Result<JobStatus, Error> {
+        let lost = Error::Lost { address: self.address.clone() };
+        self.watch(job).await?.next().await?.ok_or(lost)
+    }
+
     /// Ends a job.
     ///
     /// # Errors

@@ -59,11 +59,11 @@ enum Happening {
 // === impl Follow ===
 
 impl Follow<'_> {
-    /// Shows the job's progress until it is done.
+    /// Shows the job's progress until it is done; returns its last status.
     ///
     /// # Errors
     /// It failed, was cancelled or interrupted, cannot be done by our workers, or lacked one for too long.
-    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+    pub(crate) async fn run(mut self) -> Result<JobStatus, Failure> {
         let Some(statuses) = self.interrupt.or(self.client.watch(self.job)).await else {
             return Err(self.interrupted().await);
         };
@@ -88,7 +88,7 @@ impl Follow<'_> {
                     notes.show(&status, self.output);
                     progress.show(&status, self.output)?;
                     if status.state.is_final() {
-                        return verdict(&status);
+                        return verdict(&status).map(|()| status);
                     }
                 }
                 Happening::Fleet(event) => self.fleet_event(event).await?,
@@ -218,7 +218,7 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
-    use tessera_proto::{JobFailure, Stage};
+    use tessera_proto::{JobFailure, Stage, job::Format};
 
     use super::*;
     use crate::exit::Exit;
@@ -237,6 +237,8 @@ mod tests {
             workers: 0,
             failure: class.map(|class| JobFailure { class, message: "the sentence".to_owned() }),
             notes: Vec::new(),
+            format: Format::default(),
+            size: None,
         };
         verdict(&status).err().map(|failure| failure.exit)
     }

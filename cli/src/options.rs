@@ -1,6 +1,7 @@
 //! Raw flags in, validated options out: all that can be refused before a process or a GPU second is spent.
 
 mod files;
+mod format;
 mod image;
 mod job;
 mod machines;
@@ -10,13 +11,14 @@ mod seconds;
 mod upscaler;
 
 pub(crate) use files::{Files, Named};
+pub(crate) use format::check_fetched;
 pub(crate) use machines::{Local, Machines};
 pub(crate) use seconds::seconds;
 
 use std::path::PathBuf;
 
 use tessera_coordinator::{picture, render};
-use tessera_proto::{JobSpec, job as job_spec, limits};
+use tessera_proto::{JobId, JobSpec, job as job_spec, limits};
 use tessera_worker::{engine, model as model_folder};
 
 use crate::{
@@ -135,6 +137,29 @@ pub(crate) enum Error {
         /// What it must end in.
         ending: &'static str,
     },
+    /// A picture's file name of which no picture can be made.
+    #[error("--output {}: {source}", path.display())]
+    OutputFormat {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: job_spec::format::Error,
+    },
+    /// A format that is none, or cannot do what it is asked for.
+    #[error(transparent)]
+    Format(#[from] job_spec::format::Error),
+    /// A file name of another format than the job's.
+    #[error("--output {} does not end as job {job} does, whose picture is a {name}: name it .{ending}", path.display())]
+    FetchedFormat {
+        /// The job.
+        job: JobId,
+        /// The file.
+        path: PathBuf,
+        /// The job's format.
+        name: &'static str,
+        /// How its files end.
+        ending: &'static str,
+    },
     /// An output file's name that a folder has.
     #[error("{flag} {} is a folder: name a file in it", path.display())]
     IsFolder {
@@ -196,7 +221,9 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
     let RenderArgs { job, machines, output } = args;
     let Described { mut draft, image, seed_drawn, upscaler } = described(&job)?;
     draft.dump = output.dump.is_some();
-    let files = named_files(output).resolve(&format!("tessera-{}", draft.seed), &environment.current)?;
+    draft.format = format::of_file(output.output.as_deref(), &output.format)?;
+    let stem = format!("tessera-{}", draft.seed);
+    let files = named_files(output).resolve(&stem, draft.format, &environment.current)?;
     let machines = machines::resolve(machines, (job.picture.model, upscaler), environment)?;
     draft.model = machines.model_ref();
     let spec = JobSpec::new(draft)?;
@@ -206,13 +233,14 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
     Ok(Render { spec, seed_drawn, machines, files })
 }
 
-/// The plan that `tessera plan` prints; where the picture would go and who would draw it does not matter.
+/// The plan that `tessera plan` prints; who would draw it does not matter, and of where it would go the format alone.
 ///
 /// # Errors
 /// The job is out of bounds, or its model cannot be read.
 pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::Plan, Error> {
-    let RenderArgs { job, machines, .. } = args.render;
-    let Described { draft, image, upscaler, .. } = described(&job)?;
+    let RenderArgs { job, machines, output } = args.render;
+    let Described { mut draft, image, upscaler, .. } = described(&job)?;
+    draft.format = format::of_file(output.output.as_deref(), &output.format)?;
     let model = (job.picture.model.as_deref(), upscaler.as_deref());
     let facts = machines::planned_model(&machines, model, environment)?;
     Ok(render::Plan::new(&JobSpec::new(draft)?, &facts, image)?)
@@ -229,6 +257,7 @@ pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
         return Err(Error::UpscalerElsewhere { path });
     }
     draft.dump = args.dump;
+    draft.format = format::named(&args.format, &args.wish)?;
     draft.model = model::on_cluster(args.job.picture.model)?.reference;
     Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, address })
 }

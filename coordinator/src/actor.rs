@@ -4,6 +4,7 @@
 //! that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
 
 mod entry;
+mod file;
 mod state;
 
 use std::{

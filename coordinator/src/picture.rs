@@ -1,13 +1,14 @@
 //! Pictures: image files' bytes and network values in; RGB pixels, files' bytes and A1111's metadata text out. Pure
 //! functions on memory and on whatever takes bytes: who opens files is the caller.
 
+use tessera_proto::job::format;
+
 pub mod bands;
 pub mod borders;
 pub mod compare;
 pub mod decode;
 pub mod encode;
 pub mod exif;
-pub mod format;
 mod ifd;
 pub mod levels;
 pub mod parameters;
@@ -25,7 +26,7 @@ pub use compare::{Comparison, Measures, compare};
 pub use decode::{MAX_PIXELS, decode};
 pub use encode::{Metadata, encode_png};
 pub use exif::Texts;
-pub use format::{Depth, Format};
+
 pub use levels::Range;
 pub use parameters::Parameters;
 pub use raster::Raster;

@@ -17,9 +17,10 @@ mod metadata;
 pub mod pass;
 pub mod plan;
 mod stepped;
+mod surface;
 mod upscale;
 
 pub use error::Error;
-pub use event::{Action, Computation, Computed, Event, Output, Request};
+pub use event::{Action, Computation, Computed, Event, Output, PictureFile, Request};
 pub use job::{Job, Progress};
 pub use plan::{Error as PlanError, Plan, StageSummary, Summary, Unit};

@@ -61,6 +61,8 @@ pub struct TaskTimes {
 /// The report, as it is written to JSON.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    #[serde(skip)]
+    submitted: Instant,
     plan: Summary,
     /// From submission to the finished file, seconds.
     wall_s: f64,
@@ -171,6 +173,7 @@ impl Ledger {
     #[must_use]
     pub fn report(&self, plan: Summary, now: Instant) -> Report {
         Report {
+            submitted: self.submitted,
             plan,
             wall_s: self.age(now).as_secs_f64(),
             device_busy_share: self.busy_share(|_| true),
@@ -216,6 +219,24 @@ impl Ledger {
         let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
         let had = wall * f64::from(workers);
         if 0.0 < had { busy / had } else { 0.0 }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The same where the job's picture took until `now` to be written.
+    #[must_use]
+    pub fn ended(self, now: Instant) -> Self {
+        Self { wall_s: now.saturating_duration_since(self.submitted).as_secs_f64(), ..self }
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// None: every field can be written.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the coordinator keeps outside its memory.
 
 mod artifacts;
+mod draft;
 
 pub(crate) use artifacts::Artifacts;
+pub(crate) use draft::Error as DraftError;

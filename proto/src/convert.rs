@@ -6,6 +6,7 @@
 mod choice;
 mod facts;
 mod fleet;
+mod format;
 mod job;
 mod status;
 mod tensor;

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod choice;
+pub mod format;
 mod upscaler;
 
 use std::ops::Deref;
@@ -14,6 +15,7 @@ pub use choice::{
     Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, UpscaleFilter, VaeMode,
     names,
 };
+pub use format::Format;
 pub use upscaler::Upscaler;
 
 /// Width and height; the unit is named where the size stands.
@@ -106,6 +108,8 @@ pub struct Draft {
     pub vae_tile: Option<u32>,
     /// Tile of the VAE encoder, image px.
     pub vae_encode_tile: Option<u32>,
+    /// How the picture is written.
+    pub format: Format,
     /// Whether to keep the intermediate tensors for fetching.
     pub dump: bool,
 }
@@ -150,6 +154,7 @@ impl Draft {
             vae: VaeMode::Exact,
             vae_tile: None,
             vae_encode_tile: None,
+            format: Format::default(),
             dump: false,
         }
     }

@@ -23,6 +23,9 @@ pub const IMAGE_PIXELS: u64 = 64_000_000;
 /// Longest side of a base or target picture, px.
 pub const SIDE: u32 = 16_384;
 
+/// Most memory that the coordinator gives to a WebP, bytes: some 107 megapixels. It is made of the whole picture.
+pub const WEBP_MEMORY: u64 = 1 << 30;
+
 /// Most bytes of a prompt or negative prompt.
 pub const PROMPT: usize = 64 << 10;
 

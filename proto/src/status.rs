@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{JobId, WorkerId};
+use crate::{
+    JobId, WorkerId,
+    job::{Format, Size},
+};
 
 /// Where a job stands in its life.
 ///
@@ -81,6 +84,10 @@ pub struct JobStatus {
     pub failure: Option<JobFailure>,
     /// What the plan wants the user to know.
     pub notes: Vec<String>,
+    /// How its picture is written.
+    pub format: Format,
+    /// Size of its picture, px, once it is planned.
+    pub size: Option<Size>,
 }
 
 /// Why a job failed.
@@ -118,7 +125,7 @@ pub struct WorkerStatus {
 /// What can be fetched of a finished job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Artifact {
-    /// The picture: PNG.
+    /// The picture, in the job's format.
     Picture,
     /// Intermediate tensors: safetensors.
     Dump,
@@ -156,11 +163,11 @@ impl Stage {
 // === impl Artifact ===
 
 impl Artifact {
-    /// The ending of the artifact's file name.
+    /// The ending of the artifact's file name, where pictures are of this format.
     #[must_use]
-    pub const fn extension(self) -> &'static str {
+    pub const fn extension(self, format: Format) -> &'static str {
         match self {
-            Self::Picture => "png",
+            Self::Picture => format.ending(),
             Self::Dump => "safetensors",
             Self::Report => "json",
         }

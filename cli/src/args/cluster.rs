@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JobArgs, LISTEN};
+use super::{FormatArgs, JobArgs, LISTEN};
 
 /// Which cluster.
 #[derive(Debug, Args)]
@@ -23,6 +23,12 @@ pub(crate) struct SubmitArgs {
     /// Which cluster.
     #[command(flatten, next_help_heading = "Machines")]
     pub(crate) cluster: ClusterArgs,
+    /// Format of the picture: png | jpg | webp | tiff
+    #[arg(long, help_heading = "Output", value_name = "NAME", default_value = "png")]
+    pub(crate) format: String,
+    /// How the picture is written beside that.
+    #[command(flatten)]
+    pub(crate) wish: FormatArgs,
     /// Keep the intermediate tensors for `tessera fetch --dump`
     #[arg(long, help_heading = "Output")]
     pub(crate) dump: bool,
@@ -82,7 +88,9 @@ pub(crate) struct FetchArgs {
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// PNG to write, replaced whole if it exists (default: tessera-JOB.png in this folder)
+    /// Picture to write, replaced whole if it exists (default: tessera-JOB.png in this folder, or as the job's format ends)
+    ///
+    /// It must end as the job's format does, which was chosen when it was submitted.
     #[arg(short, long, value_name = "OUT.png")]
     pub(crate) output: Option<PathBuf>,
     /// Also write the intermediate tensors of a job submitted with --dump

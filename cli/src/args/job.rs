@@ -192,3 +192,15 @@ pub(crate) struct VaeArgs {
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
 }
+
+/// How the picture is written, beside its ending; heading "Output".
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormatArgs {
+    /// Bits of a channel, 8 or 16; 16 are for PNG and TIFF (default: 8)
+    #[arg(long, value_name = "N")]
+    pub(crate) bits: Option<u8>,
+    /// Quality of a JPEG, 1 to 100 (default: 80, as A1111's)
+    #[arg(long, value_name = "N")]
+    pub(crate) quality: Option<u8>,
+}

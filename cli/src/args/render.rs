@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::JobArgs;
+use super::{FormatArgs, JobArgs};
 
 /// `tessera render`.
 #[derive(Debug, Args)]
@@ -61,9 +61,14 @@ pub(crate) struct MachineArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// PNG to write, replaced whole if it exists (default: tessera-SEED.png in this folder, never replaced)
+    /// Picture to write, replaced whole if it exists (default: tessera-SEED.png in this folder, never replaced)
+    ///
+    /// Its ending says its format: .png, .jpg or .jpeg, .webp (lossless), .tif or .tiff.
     #[arg(short, long, value_name = "OUT.png")]
     pub(crate) output: Option<PathBuf>,
+    /// How the picture is written.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
     /// Also write the intermediate tensors
     ///
     /// prompt_embeds, negative_embeds, base_noise, base_latent, upscaled_image (what an upscaling network leaves, 0 to 1),

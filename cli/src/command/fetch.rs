@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     exit::Failure,
     interrupt::Interrupt,
-    options::Named,
+    options::{self, Named},
     output::{Output, Style},
     results::{self, Finished},
 };
@@ -15,12 +15,17 @@ use crate::{
 pub(super) async fn run(args: FetchArgs, output: &Output) -> Result<(), Failure> {
     let environment = Environment::of_process().map_err(Failure::failed)?;
     let job = super::job_id(&args.job)?;
-    let named = Named { picture: args.output, dump: args.dump, report: args.report };
-    let files = named.resolve(&format!("tessera-{job}"), &environment.current).map_err(Failure::usage)?;
     let mut client = super::connect(&args.cluster).await?;
+    let status = client.status(job).await?;
+    if let Some(path) = &args.output {
+        options::check_fetched(job, status.format, path).map_err(Failure::usage)?;
+    }
+    let named = Named { picture: args.output, dump: args.dump, report: args.report };
+    let stem = format!("tessera-{job}");
+    let files = named.resolve(&stem, status.format, &environment.current).map_err(Failure::usage)?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
     let finished = tokio::select! {
-        finished = results::collect(&mut client, job, &files) => finished?,
+        finished = results::collect(&mut client, &status, &files) => finished?,
         () = interrupt.next() => return Err(Failure::interrupted("interrupted: no file was written")),
     };
     let Finished { path, width, height, .. } = &finished;

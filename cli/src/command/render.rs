@@ -1,4 +1,4 @@
-//! `tessera render`: a prompt or a picture in, a hires PNG out.
+//! `tessera render`: a prompt or a picture in, a hires picture out.
 
 use std::{pin::pin, time::Instant};
 
@@ -97,9 +97,9 @@ impl Errand<'_> {
             fleet,
             patience,
         };
-        follow.run().await?;
+        let status = follow.run().await?;
         tokio::select! {
-            finished = results::collect(&mut client, job, self.files) => finished,
+            finished = results::collect(&mut client, &status, self.files) => finished,
             () = interrupt.next() => Err(Failure::interrupted("interrupted: no file was written")),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tessera_proto::job::Format;
+
 use super::Error;
 use crate::atomic;
 
@@ -30,15 +32,14 @@ pub(crate) struct Files {
 // === impl Named ===
 
 impl Named {
-    /// Checks the names; an unnamed picture becomes `STEM.png` in `folder`, or `STEM-2.png` and so on where that exists.
+    /// Checks the names; an unnamed picture becomes `STEM.png` in `folder`, or `STEM-2.png` and so on where that exists, with
+    /// the ending of `format`. A named one says its format itself.
     ///
     /// # Errors
     /// A name has the wrong ending, is a folder's, or lies in a folder that is absent or not writable.
-    pub(crate) fn resolve(self, stem: &str, folder: &Path) -> Result<Files, Error> {
-        let picture = match self.picture {
-            Some(path) => check("--output", path, "png")?,
-            None => check("--output", free_name(folder, stem), "png")?,
-        };
+    pub(crate) fn resolve(self, stem: &str, format: Format, folder: &Path) -> Result<Files, Error> {
+        let picture = self.picture.unwrap_or_else(|| free_name(folder, stem, format.ending()));
+        let picture = writable("--output", picture)?;
         let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
         Ok(Files { picture, dump, report })
@@ -46,26 +47,29 @@ impl Named {
 }
 
 fn check(flag: &'static str, path: PathBuf, ending: &'static str) -> Result<PathBuf, Error> {
-    let ends = path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
+    if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)) {
+        return Err(Error::Ending { flag, path, ending });
+    }
+    writable(flag, path)
+}
+
+fn writable(flag: &'static str, path: PathBuf) -> Result<PathBuf, Error> {
     if path.is_dir() {
         return Err(Error::IsFolder { flag, path });
-    }
-    if !ends {
-        return Err(Error::Ending { flag, path, ending });
     }
     // Permissions, mounts and quotas have too many rules to look at: try, and leave nothing.
     drop(atomic::Draft::create(&path)?);
     Ok(path)
 }
 
-/// The first of `STEM.png`, `STEM-2.png`, … that no file has.
-fn free_name(folder: &Path, stem: &str) -> PathBuf {
-    let plain = folder.join(format!("{stem}.png"));
+/// The first of `STEM.png`, `STEM-2.png`, … that no file has, with this ending.
+fn free_name(folder: &Path, stem: &str, ending: &str) -> PathBuf {
+    let plain = folder.join(format!("{stem}.{ending}"));
     if !plain.exists() {
         return plain;
     }
     (2_u32..)
-        .map(|number| folder.join(format!("{stem}-{number}.png")))
+        .map(|number| folder.join(format!("{stem}-{number}.{ending}")))
         .find(|path| !path.exists())
         .unwrap_or(plain)
 }

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use tessera_proto::job::{
-    Choice, Draft, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
-    Upscaler, VaeMode,
+    Choice, Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid,
+    TileMethod, Upscaler, VaeMode,
 };
 
 use super::Error;
@@ -19,7 +19,7 @@ const PICTURE_DENOISE: f64 = 0.4;
 /// Factor of the hires pass when no size is given; A1111's.
 const SCALE: f64 = 2.0;
 
-/// The job without its model and image. `upscaler` is what enlarges the base picture.
+/// The job without its model, image and format. `upscaler` is what enlarges the base picture.
 ///
 /// # Errors
 /// A name is unknown, a tile cannot be read, or two flags contradict each other.
@@ -53,6 +53,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
         vae: VaeMode::parse(&vae.vae)?,
         vae_tile: vae.vae_tile,
         vae_encode_tile: vae.vae_encode_tile,
+        format: Format::default(),
         dump: false,
     })
 }

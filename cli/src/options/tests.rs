@@ -5,8 +5,9 @@ use std::{fs, num::NonZeroUsize, path::Path};
 use clap::Parser;
 use tempfile::TempDir;
 use tessera_proto::job::{
-    Draft, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
+    Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
     UpscaleFilter, VaeMode,
+    format::{Depth, Quality},
 };
 
 use super::*;
@@ -310,8 +311,13 @@ fn outputs_that_cannot_be_written_are_refused() {
         refusal(&["x", "-o", &absent]),
         format!("cannot write {absent}: its folder does not exist: create it first")
     );
-    let jpeg = named("out.jpg");
-    assert_eq!(refusal(&["x", "-o", &jpeg]), format!("--output {jpeg} must end in .png"));
+    let film = named("out.mp4");
+    assert_eq!(
+        refusal(&["x", "-o", &film]),
+        format!(
+            "--output {film}: a picture ends in .png, .jpg, .jpeg, .webp, .tif or .tiff, not in \"mp4\": choose one of them"
+        )
+    );
     let dump = named("out.bin");
     assert_eq!(refusal(&["x", "--dump", &dump]), format!("--dump {dump} must end in .safetensors"));
     let inner = named("folder.png");
@@ -366,4 +372,45 @@ fn the_prompt_comes_from_standard_input_when_asked() {
     let endless = std::io::repeat(b'x');
     let text = prompt::read(&args, endless).unwrap();
     assert_eq!(text.len(), limits::PROMPT + 1, "the job's own check refuses this");
+}
+
+#[test]
+fn the_ending_of_the_output_is_its_format() {
+    let folder = TempDir::new().unwrap();
+    let named = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let format = |name: &str, flags: &[&str]| {
+        let name = named(name);
+        job(&[&["x", "-o", &name], flags].concat()).format
+    };
+    assert_eq!(format("a.png", &[]), Format::Png(Depth::Eight));
+    assert_eq!(format("a.PNG", &["--bits", "16"]), Format::Png(Depth::Sixteen));
+    assert_eq!(format("a.jpeg", &["--quality", "92"]), Format::Jpeg(Quality::new(92).unwrap()));
+    assert_eq!(format("a.jpg", &[]), Format::Jpeg(Quality::new(80).unwrap()));
+    assert_eq!(format("a.webp", &[]), Format::WebP);
+    assert_eq!(format("a.tif", &["--bits", "16"]), Format::Tiff(Depth::Sixteen));
+    assert_eq!(job(&["x", "--bits", "16"]).format, Format::Png(Depth::Sixteen));
+    let refused = |name: &str, flags: &[&str]| {
+        let name = named(name);
+        let sentence = refusal(&[&["x", "-o", &name], flags].concat());
+        sentence.strip_prefix(&format!("--output {name}: ")).unwrap().to_owned()
+    };
+    assert!(refused("a.jpg", &["--bits", "16"]).contains("a jpeg cannot have 16 bits"));
+    assert!(refused("a.png", &["--bits", "12"]).contains("only 8 or 16"));
+    assert!(refused("a.png", &["--quality", "80"]).contains("takes no quality"));
+    assert!(refused("a.jpg", &["--quality", "101"]).contains("from 1 to 100"));
+    assert!(refused("a", &[]).contains("not in \"\""));
+    let large = ["x", "-o", &named("a.webp"), "--width", "1024", "--height", "1024", "--scale", "16"];
+    assert!(refusal(&large).contains("at most 16383 px a side"));
+}
+
+#[test]
+fn a_finished_picture_is_fetched_under_its_own_ending() {
+    let job = "00000000000000ff".parse().unwrap();
+    let check = |format, name: &str| check_fetched(job, format, Path::new(name));
+    assert!(check(Format::Jpeg(Quality::default()), "a.jpeg").is_ok());
+    assert!(check(Format::Tiff(Depth::Sixteen), "a.tif").is_ok());
+    let error = check(Format::WebP, "a.png").unwrap_err().to_string();
+    let expected =
+        "--output a.png does not end as job 00000000000000ff does, whose picture is a webp: name it .webp";
+    assert_eq!(error, expected);
 }

@@ -90,6 +90,8 @@ pub(super) mod tests {
             workers: 2,
             failure: None,
             notes: Vec::new(),
+            format: tessera_proto::job::Format::default(),
+            size: None,
         }
     }
 

@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use tessera_proto::{
-    FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage, job::ModelRef,
+    FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage,
+    job::{Format, ModelRef},
 };
 use tokio::sync::watch;
 
+use super::file::File;
 use crate::{
     picture::Picture,
     render::{Job, Summary},
@@ -27,15 +29,26 @@ pub(super) struct Entry {
 /// Where a job stands; a field exists only where it means something.
 ///
 /// ```text
-/// Waiting ── a worker with the model ──> Running ── files ──> Storing ──> Ended
-///    └───────── time is up, cancel ─────────┴── failure, cancel ──────────┘
+/// Waiting ── a worker with the model ──> Running ── last row ──> Storing ──> Ended
+///    └───────── time is up, cancel ─────────┴──── failure, cancel ────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
-    Waiting { spec: Box<JobSpec>, image: Option<Picture> },
-    Running { job: Box<Job> },
-    Storing { has_dump: bool },
-    Ended { has_dump: bool },
+    Waiting {
+        spec: Box<JobSpec>,
+        image: Option<Picture>,
+    },
+    /// `file`: the picture's, once the last decode runs.
+    Running {
+        job: Box<Job>,
+        file: Option<File>,
+    },
+    Storing {
+        has_dump: bool,
+    },
+    Ended {
+        has_dump: bool,
+    },
 }
 
 // === impl Entry ===
@@ -60,6 +73,8 @@ impl Entry {
             workers: 0,
             failure: None,
             notes: Vec::new(),
+            format: spec.format,
+            size: None,
         };
         Self {
             order,
@@ -87,11 +102,12 @@ impl Entry {
 
     /// The job begins.
     pub(super) fn run(&mut self, job: Job) {
-        let notes = job.plan().notes().to_vec();
-        self.phase = Phase::Running { job: Box::new(job) };
+        let (notes, size) = (job.plan().notes().to_vec(), job.plan().target());
+        self.phase = Phase::Running { job: Box::new(job), file: None };
         self.status.send_modify(|status| {
             status.state = JobState::Running;
             status.notes = notes;
+            status.size = Some(size);
         });
     }
 
@@ -101,7 +117,7 @@ impl Entry {
             return;
         }
         let progress = match &self.phase {
-            Phase::Running { job } => Some(job.progress()),
+            Phase::Running { job, .. } => Some(job.progress()),
             _ => None,
         };
         let stage = self.status.borrow().stage;
@@ -135,10 +151,38 @@ impl Entry {
         });
     }
 
+    /// How its picture is written.
+    pub(super) fn format(&self) -> Format {
+        self.status.borrow().format
+    }
+
+    /// The picture's file begins.
+    pub(super) fn open(&mut self, opened: File) {
+        if let Phase::Running { file, .. } = &mut self.phase {
+            *file = Some(opened);
+        }
+    }
+
+    /// The picture's file, if it is under way.
+    pub(super) fn file(&self) -> Option<&File> {
+        match &self.phase {
+            Phase::Running { file, .. } => file.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// All rows are on their way, and the job's state is no longer needed. Gives its file back, to be finished.
+    pub(super) fn store(&mut self, has_dump: bool) -> Option<File> {
+        match std::mem::replace(&mut self.phase, Phase::Storing { has_dump }) {
+            Phase::Running { file, .. } => file,
+            _ => None,
+        }
+    }
+
     /// The job, if it is running.
     pub(super) fn job(&mut self) -> Option<&mut Job> {
         match &mut self.phase {
-            Phase::Running { job } => Some(job),
+            Phase::Running { job, .. } => Some(job),
             _ => None,
         }
     }
@@ -146,7 +190,7 @@ impl Entry {
     /// The running job's plan in numbers.
     pub(super) fn summary(&self) -> Option<Summary> {
         match &self.phase {
-            Phase::Running { job } => Some(job.plan().summary()),
+            Phase::Running { job, .. } => Some(job.plan().summary()),
             _ => None,
         }
     }
@@ -154,7 +198,7 @@ impl Entry {
     /// Content hash of the model that the job runs on, once that is settled.
     pub(super) fn model(&self) -> Option<[u8; 32]> {
         match &self.phase {
-            Phase::Running { job } => Some(job.plan().facts().hash),
+            Phase::Running { job, .. } => Some(job.plan().facts().hash),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the actor owns, and what it does with each command.
 
 mod dispatch;
+mod files;
 mod progress;
 
 use std::{
@@ -158,7 +159,7 @@ impl State {
                 missing("files: it did not finish")
             }
             (Phase::Ended { has_dump: false }, Artifact::Dump) => missing("dump: submit it with --dump"),
-            (Phase::Ended { .. }, _) => Ok(self.artifacts.path(job, artifact)),
+            (Phase::Ended { .. }, _) => Ok(self.artifacts.path(job, artifact, entry.format())),
             _ => missing("files yet: it is not done"),
         }
     }
@@ -257,8 +258,9 @@ impl State {
         ended.sort_unstable();
         let surplus = ended.len().saturating_sub(REMEMBERED - 1);
         for (_, id) in ended.into_iter().take(surplus) {
-            self.jobs.remove(&id);
-            self.artifacts.remove(id);
+            if let Some(entry) = self.jobs.remove(&id) {
+                self.artifacts.remove(id, entry.format());
+            }
         }
     }
 

@@ -250,7 +250,9 @@ mod tests {
     use safetensors::tensor::TensorView;
 
     use super::*;
-    use crate::picture::{Depth, Format, Header, Metadata, Range, Writer, format::Quality};
+    use tessera_proto::job::format::{Depth, Format, Quality};
+
+    use crate::picture::{Header, Metadata, Range, Writer};
 
     fn dump(name: &str, shape: &[usize], values: &[f32]) -> Vec<u8> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

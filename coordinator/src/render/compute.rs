@@ -1,4 +1,4 @@
-//! The long arithmetic between stages: latents and pictures in; passes, pictures and files out. Pure.
+//! The long arithmetic between stages: latents and pictures in; passes, pictures and tensor files out. Pure.
 
 use safetensors::{Dtype, tensor::TensorView};
 use tessera_proto::{
@@ -8,13 +8,12 @@ use tessera_proto::{
 
 use super::{
     error::Error,
-    event::{Computed, Output},
-    metadata::Texts,
+    event::Computed,
     pass::{Pass, PassPlan},
 };
 use crate::{
     canvas::{LatentFilter, Planes, crop, latent_resize},
-    picture::{self, Metadata, Picture},
+    picture::{self, Picture},
     sample::NoiseSource,
 };
 
@@ -109,12 +108,9 @@ pub(super) fn picture_tensor(picture: &Picture) -> Result<Tensor, Error> {
     Ok(Tensor::new([1, 3, height as usize, width as usize], picture.unit_planes(whole)?)?)
 }
 
-/// Encodes the finished files.
-pub(super) fn write(picture: &Picture, texts: &Texts, dump: Option<Dump>) -> Result<Computed, Error> {
-    let metadata = Metadata { parameters: Some(&texts.parameters), tessera: Some(&texts.tessera) };
-    let png = picture::encode_png(picture, metadata)?;
-    let dump = dump.map(|dump| dump.to_bytes()).transpose()?;
-    Ok(Computed::Written(Output { png, dump }))
+/// Writes the intermediate tensors.
+pub(super) fn dump(dump: &Dump) -> Result<Computed, Error> {
+    Ok(Computed::Dumped(dump.to_bytes()?))
 }
 
 /// The intermediate tensors of a job, by name.

@@ -1,6 +1,6 @@
-//! A decode under way, of either kind: answers of tiles in, the picture out. Pure.
+//! A decode under way, of either kind: answers of tiles in; a picture in memory, or rows for a file, out. Pure.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use tessera_proto::{Answer, Digest, Tensor, Work};
 
@@ -9,12 +9,25 @@ use super::{
     error::Error,
     exact::{Exact, Step},
     plan::DecodePlan,
+    surface::{Painted, Surface},
 };
-use crate::canvas::TileIndex;
+use crate::{canvas::TileIndex, picture::Band};
 
 /// A decode under way.
 #[derive(Debug)]
-pub(super) enum Decoding {
+pub(super) struct Decoding {
+    kind: Kind,
+    surface: Surface,
+    /// Tiles of this round that may not be run yet begin here.
+    next: u32,
+    /// Rows that are written, px.
+    written: u32,
+    /// How many rows below those may be under way.
+    ahead: u32,
+}
+
+#[derive(Debug)]
+enum Kind {
     /// Tiles that are blended.
     Blend(Decode),
     /// Tiles that share their statistics.
@@ -29,69 +42,113 @@ impl Decoding {
         plan: &DecodePlan,
         latent: &[f32],
         scaling_factor: f64,
-        keep_image: bool,
+        surface: Surface,
     ) -> Result<Self, Error> {
-        Ok(match plan {
-            DecodePlan::Blend(plan) => {
-                Self::Blend(Decode::new(plan.clone(), latent, scaling_factor, keep_image)?)
-            }
-            DecodePlan::Exact(plan) => {
-                Self::Exact(Exact::new(plan.clone(), latent, scaling_factor, keep_image)?)
-            }
-        })
-    }
-
-    /// Tiles.
-    pub(super) fn tiles(&self) -> usize {
-        match self {
-            Self::Blend(decode) => decode.tiles(),
-            Self::Exact(exact) => exact.tiles(),
-        }
+        let kind = match plan {
+            DecodePlan::Blend(plan) => Kind::Blend(Decode::new(plan.clone(), latent, scaling_factor)),
+            DecodePlan::Exact(plan) => Kind::Exact(Exact::new(plan.clone(), latent, scaling_factor)?),
+        };
+        let mut decoding = Self { kind, surface, next: 0, written: 0, ahead: 0 };
+        let heights = (0..).map(TileIndex).take(decoding.tiles()).map(|tile| {
+            let (from, to) = decoding.rows(tile);
+            to - from
+        });
+        decoding.ahead = decoding.surface.rows_ahead(heights.max().unwrap_or(0));
+        Ok(decoding)
     }
 
     /// Barriers that all tiles have passed.
     pub(super) fn passed(&self) -> usize {
-        match self {
-            Self::Blend(_) => 0,
-            Self::Exact(exact) => exact.passed(),
+        match &self.kind {
+            Kind::Blend(_) => 0,
+            Kind::Exact(exact) => exact.passed(),
         }
     }
 
     /// A tensor that works name.
     pub(super) fn source(&self) -> Option<(Digest, &Arc<Tensor>)> {
-        match self {
-            Self::Blend(_) => None,
-            Self::Exact(exact) => Some(exact.source()),
+        match &self.kind {
+            Kind::Blend(_) => None,
+            Kind::Exact(exact) => Some(exact.source()),
         }
+    }
+
+    /// Tiles that may be run from now on, and were not before. In the round that brings values, those whose rows lie too far
+    /// below the written ones wait: tiles are in the order of their first rows.
+    pub(super) fn release(&mut self) -> Range<u32> {
+        let first = self.next;
+        let is_last = match &self.kind {
+            Kind::Blend(_) => true,
+            Kind::Exact(exact) => exact.is_last_round(),
+        };
+        let end = self.written.saturating_add(self.ahead);
+        while (self.next as usize) < self.tiles() && (!is_last || self.rows(TileIndex(self.next)).0 < end) {
+            self.next += 1;
+        }
+        first..self.next
+    }
+
+    /// More rows are written.
+    pub(super) fn wrote(&mut self, rows: u32) {
+        self.written += rows;
     }
 
     /// The tile's next task.
     pub(super) fn work(&self, tile: TileIndex) -> Result<Work, Error> {
-        match self {
-            Self::Blend(decode) => decode.work(tile),
-            Self::Exact(exact) => Ok(exact.work(tile)),
+        match &self.kind {
+            Kind::Blend(decode) => decode.work(tile),
+            Kind::Exact(exact) => Ok(exact.work(tile)),
         }
     }
 
     /// Whether an answer is of the kind and shape that the tile's task has.
     pub(super) fn fits(&self, tile: TileIndex, answer: &Answer) -> bool {
-        match (self, answer) {
-            (Self::Blend(decode), Answer::Tensors(tensors)) => {
+        match (&self.kind, answer) {
+            (Kind::Blend(decode), Answer::Tensors(tensors)) => {
                 tensors.len() == 1 && tensors[0].shape() == decode.shape()
             }
-            (Self::Blend(_), Answer::Moments(_)) => false,
-            (Self::Exact(exact), answer) => exact.fits(tile, answer),
+            (Kind::Blend(_), Answer::Moments(_)) => false,
+            (Kind::Exact(exact), answer) => exact.fits(tile, answer),
         }
     }
 
     /// Takes an answer that [fits](Self::fits).
     pub(super) fn complete(&mut self, tile: TileIndex, answer: Answer) -> Result<Step, Error> {
-        match self {
-            Self::Exact(exact) => exact.complete(tile, answer),
-            Self::Blend(decode) => {
-                let step = decode.complete(tile, only(answer)?)?;
-                Ok(step.map_or(Step::Wait, Step::Done))
-            }
+        let step = match &mut self.kind {
+            Kind::Exact(exact) => exact.complete(tile, answer, &mut self.surface)?,
+            Kind::Blend(decode) => match decode.complete(tile, only(answer)?, &mut self.surface)? {
+                true => Step::Done,
+                false => Step::Wait,
+            },
+        };
+        if step == Step::Advance {
+            self.next = 0;
+        }
+        Ok(step)
+    }
+
+    /// Rows that are whole now and go to the file, if any.
+    pub(super) fn take(&mut self) -> Option<Band> {
+        self.surface.take()
+    }
+
+    /// What is left after the last tile.
+    pub(super) fn finish(self) -> Painted {
+        self.surface.finish()
+    }
+
+    /// The rows of the picture that a tile reaches, from and to, px.
+    fn rows(&self, tile: TileIndex) -> (u32, u32) {
+        match &self.kind {
+            Kind::Blend(decode) => decode.rows(tile),
+            Kind::Exact(exact) => exact.rows(tile),
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        match &self.kind {
+            Kind::Blend(decode) => decode.tiles(),
+            Kind::Exact(exact) => exact.tiles(),
         }
     }
 }

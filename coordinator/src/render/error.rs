@@ -45,9 +45,9 @@ pub enum Error {
     /// A picture that cannot be made or resized.
     #[error(transparent)]
     Picture(#[from] picture::rgb::Error),
-    /// A picture that cannot be written.
+    /// Parts of a picture that do not go together.
     #[error(transparent)]
-    Png(#[from] picture::encode::Error),
+    Bands(#[from] picture::bands::Error),
     /// The intermediate tensors cannot be written.
     #[error("the intermediate tensors cannot be written: {0}")]
     Dump(#[from] safetensors::SafeTensorError),

@@ -1,11 +1,14 @@
 //! What happens to a job, and what it wants done.
 
-use tessera_proto::{Answer, Digest, Tensor};
+use tessera_proto::{
+    Answer, Digest, Tensor,
+    job::{Format, Size},
+};
 
 use super::pass::Pass;
 use crate::{
     fleet::TaskNumber,
-    picture::Picture,
+    picture::{Band, Header, Metadata, Picture, Range},
     render::{error::Error, pass::GroupIndex},
 };
 
@@ -21,6 +24,11 @@ pub enum Event {
     },
     /// A computation has ended.
     Computed(Result<Computed, Error>),
+    /// More rows of the picture are written.
+    Written {
+        /// How many.
+        rows: u32,
+    },
 }
 
 /// Something that the job wants done, in order.
@@ -32,7 +40,11 @@ pub enum Action {
     Release(Digest),
     /// Arithmetic too long for the thread that steps latents; its result comes back as an event.
     Compute(Computation),
-    /// The job is done.
+    /// The picture's file begins.
+    Begin(PictureFile),
+    /// The file's next rows; each such action is answered by [`Event::Written`].
+    Write(Band),
+    /// The file has all its rows, and the job is done.
     Finish(Output),
 }
 
@@ -68,14 +80,25 @@ pub enum Computed {
     },
     /// A picture of the encoder's size.
     Enlarged(Picture),
-    /// The finished files.
-    Written(Output),
+    /// The intermediate tensors: safetensors.
+    Dumped(Vec<u8>),
 }
 
-/// A finished job's files.
+/// A picture's file before its first row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureFile {
+    /// How it is written.
+    pub format: Format,
+    /// Size of the picture, px.
+    pub size: Size,
+    /// A1111's text.
+    pub parameters: String,
+    /// The whole job: JSON.
+    pub tessera: String,
+}
+
+/// What a finished job leaves beside its picture.
 pub struct Output {
-    /// The picture: PNG.
-    pub png: Vec<u8>,
     /// Intermediate tensors, safetensors, when they were asked for.
     pub dump: Option<Vec<u8>>,
 }
@@ -100,10 +123,22 @@ impl std::fmt::Debug for Computation {
     }
 }
 
+// === impl PictureFile ===
+
+impl PictureFile {
+    /// What its writer needs to know.
+    #[must_use]
+    pub fn header(&self) -> Header<'_> {
+        let metadata = Metadata { parameters: Some(&self.parameters), tessera: Some(&self.tessera) };
+        let Size { width, height } = self.size;
+        Header { format: self.format, width, height, range: Range::Signed, metadata }
+    }
+}
+
 // === impl Output ===
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Output({} bytes of PNG)", self.png.len())
+        write!(f, "Output({:?} bytes of tensors)", self.dump.as_ref().map(Vec::len))
     }
 }

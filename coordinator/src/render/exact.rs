@@ -1,4 +1,5 @@
-//! A latent on its way to a picture, exactly: parts of statistics and decoded cores in any order in, the picture out. Pure.
+//! A latent on its way to a picture, exactly: parts of statistics and decoded cores in any order in, parts of the picture
+//! out. Pure.
 //!
 //! Every normalisation of a VAE decoder looks at the whole picture, which no tile sees. So tiles advance together: at each
 //! normalisation every tile reports count, mean and M2 over its own core, the parts are merged here in f64 and in tile
@@ -11,11 +12,8 @@ use std::sync::Arc;
 
 use tessera_proto::{Answer, Digest, Moments, Tensor, Work};
 
-use super::{decode::Decoded, decoding, error::Error, plan::ExactPlan};
-use crate::{
-    canvas::{Planes, TileIndex},
-    picture::{Picture, rgb},
-};
+use super::{decoding, error::Error, plan::ExactPlan, surface::Surface};
+use crate::{canvas::TileIndex, picture::rgb};
 
 /// An exact decode under way.
 #[derive(Debug)]
@@ -28,48 +26,37 @@ pub(super) struct Exact {
     known: Vec<Moments>,
     /// The tiles' parts of the next ones.
     parts: Vec<Option<Moments>>,
-    picture: Picture,
-    /// The picture before rounding, `[3, h, w]`, when it shall be kept.
-    image: Option<Vec<f32>>,
     /// Tiles that have not reached the next barrier, or their end.
     left: usize,
 }
 
 /// What a tile's answer leads to.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Others are behind.
     Wait,
     /// All tiles are at the barrier: all go on.
     Advance,
     /// That was the last core.
-    Done(Decoded),
+    Done,
 }
 
 // === impl Exact ===
 
 impl Exact {
     /// Begins with a latent as the UNet sees it, `[c, h, w]`.
-    pub(super) fn new(
-        plan: ExactPlan,
-        latent: &[f32],
-        scaling_factor: f64,
-        keep_image: bool,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(plan: ExactPlan, latent: &[f32], scaling_factor: f64) -> Result<Self, Error> {
         let (rows, columns) = (plan.canvas.height as usize, plan.canvas.width as usize);
         #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
         let factor = scaling_factor as f32;
         let values: Vec<f32> = latent.iter().map(|value| value / factor).collect();
         let source = Tensor::new([1, latent.len() / (rows * columns), rows, columns], values)?;
-        let (width, height) = (plan.canvas.width * plan.scale, plan.canvas.height * plan.scale);
         let tiles = plan.cores.len();
         Ok(Self {
             digest: Digest::of(&source),
             source: Arc::new(source),
             known: Vec::new(),
             parts: vec![None; tiles],
-            picture: Picture::black(width, height)?,
-            image: keep_image.then(|| vec![0.0; rgb::CHANNELS * width as usize * height as usize]),
             left: tiles,
             plan,
         })
@@ -90,6 +77,17 @@ impl Exact {
         self.known.len()
     }
 
+    /// Whether the answers to come are decoded cores. A tile that is the whole picture needs nobody else's statistics.
+    pub(super) fn is_last_round(&self) -> bool {
+        self.known.len() == self.plan.barriers || self.tiles() == 1
+    }
+
+    /// The rows of the picture that a tile answers for, from and to, px.
+    pub(super) fn rows(&self, tile: TileIndex) -> (u32, u32) {
+        let core = self.plan.cores[tile.get()];
+        (core.y0() * self.plan.scale, core.y1() * self.plan.scale)
+    }
+
     /// The tile's next step.
     pub(super) fn work(&self, tile: TileIndex) -> Work {
         Work::Advance { source: self.digest, core: self.plan.cores[tile.get()], known: self.known.clone() }
@@ -107,18 +105,25 @@ impl Exact {
                 let core = self.plan.cores[tile.get()];
                 let side = |length: u32| (length * self.plan.scale) as usize;
                 let shape = [1, rgb::CHANNELS, side(core.height()), side(core.width())];
-                // A tile that is the whole picture needs nobody else's statistics.
-                let ready = self.known.len() == self.plan.barriers || self.tiles() == 1;
-                ready && tensors.len() == 1 && tensors[0].shape() == shape
+                self.is_last_round() && tensors.len() == 1 && tensors[0].shape() == shape
             }
         }
     }
 
-    /// Takes an answer that [fits](Self::fits).
-    pub(super) fn complete(&mut self, tile: TileIndex, answer: Answer) -> Result<Step, Error> {
+    /// Takes an answer that [fits](Self::fits); a decoded core is painted.
+    pub(super) fn complete(
+        &mut self,
+        tile: TileIndex,
+        answer: Answer,
+        surface: &mut Surface,
+    ) -> Result<Step, Error> {
         match answer {
             Answer::Moments(part) => self.parts[tile.get()] = Some(part),
-            answer @ Answer::Tensors(_) => self.paint(tile, &decoding::only(answer)?)?,
+            answer @ Answer::Tensors(_) => {
+                let core = self.plan.cores[tile.get()].scaled(self.plan.scale);
+                let core = core.expect("a picture's sides were checked by the plan");
+                surface.paint(core, decoding::only(answer)?.data())?;
+            }
         }
         self.left -= 1;
         if 0 < self.left {
@@ -126,8 +131,7 @@ impl Exact {
         }
         let mut parts = self.parts.iter_mut().filter_map(Option::take);
         let Some(mut whole) = parts.next() else {
-            let picture = std::mem::replace(&mut self.picture, Picture::black(1, 1)?);
-            return Ok(Step::Done(Decoded { picture, image: self.image.take() }));
+            return Ok(Step::Done);
         };
         for part in parts {
             whole.merge(&part)?;
@@ -135,26 +139,6 @@ impl Exact {
         self.known.push(whole);
         self.left = self.tiles();
         Ok(Step::Advance)
-    }
-
-    /// Rounds a decoded core into the picture.
-    fn paint(&mut self, tile: TileIndex, tensor: &Tensor) -> Result<(), Error> {
-        let core = self.plan.cores[tile.get()];
-        let (x, y) = (core.x0() * self.plan.scale, core.y0() * self.plan.scale);
-        let [_, channels, height, width] = tensor.nchw().unwrap_or_default();
-        let planes = Planes::new([channels, height, width], tensor.data())?;
-        for (channel, row) in (0..channels).flat_map(|channel| (0..height).map(move |row| (channel, row))) {
-            let values = planes.row(channel, row);
-            let (left, top) = (x as usize, y as usize + row);
-            #[expect(clippy::cast_possible_truncation, reason = "rows of a picture fit 32 bits")]
-            let place = crate::canvas::blend::Row { channel, y: top as u32, x0: x };
-            self.picture.paint(place, values)?;
-            if let Some(image) = &mut self.image {
-                let (columns, rows) = (self.picture.width() as usize, self.picture.height() as usize);
-                image[(channel * rows + top) * columns + left..][..values.len()].copy_from_slice(values);
-            }
-        }
-        Ok(())
     }
 }
 

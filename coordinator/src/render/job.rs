@@ -7,15 +7,19 @@
 //!                               │       └────────> resize latent ────────┤    (upscaler on latents)
 //!                               │ scale 1                                v
 //!                               └─────────────> decode <─────────── hires pass
-//!                                                 └─> write ─> finished
+//!                                                 └─ rows ─> file ─> finished
 //! ```
 //!
 //! To enlarge a picture means the passes of an upscaling network, where the job names one, and then Lanczos.
+//!
+//! The finished picture's rows go to its file while it is decoded; the job lets its last tiles run only so far ahead of the
+//! rows that are written.
 //!
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
 mod questions;
+mod save;
 mod tasks;
 mod upscale;
 
@@ -26,15 +30,14 @@ use tessera_proto::{Answer, Digest, Stage, Tensor};
 use super::{
     compute::{self, Dump, Names, Noise, Origin},
     conditioning::{self, Embeddings},
-    decode::Decoded,
     decoding::{self, Decoding},
     encode::Encode,
     error::Error,
-    event::{Action, Computation, Computed, Event},
+    event::{Action, Computation, Computed, Event, Output},
     exact::Step,
-    metadata,
     pass::{GroupIndex, Pass},
     plan::{Enlarge, PassSetup, Plan},
+    surface::Surface,
     upscale::Upscale,
 };
 use crate::{canvas::TileIndex, picture::Picture};
@@ -65,7 +68,7 @@ enum State {
     /// A pass.
     Denoising(Then, Box<Pass>),
     /// A decode.
-    Decoding(Then, Box<Decoding>),
+    Decoding(Box<Decoding>),
     /// A pass of an upscaling network.
     Upscaling(Box<Upscale>),
     /// The encode before the hires pass.
@@ -135,7 +138,7 @@ impl Job {
     /// The latent that an exact decode's works name.
     fn source(&self) -> Option<(Digest, &Arc<Tensor>)> {
         match &self.state {
-            State::Decoding(_, decoding) => decoding.source(),
+            State::Decoding(decoding) => decoding.source(),
             _ => None,
         }
     }
@@ -154,21 +157,13 @@ impl Job {
                 self.done(item, answer)
             }
             Event::Computed(computed) => self.computed(computed?),
+            Event::Written { rows } => Ok(self.wrote(rows)),
         }
     }
 
     fn done(&mut self, item: Item, answer: Answer) -> Result<Vec<Action>, Error> {
-        if let (Item::Decode(tile), State::Decoding(_, decoding)) = (item, &mut self.state) {
-            return match decoding.complete(tile, answer)? {
-                Step::Wait => Ok(Vec::new()),
-                Step::Advance => Ok(self.enqueue_decode()),
-                Step::Done(decoded) => {
-                    let source = self.source().map(|(digest, _)| Action::Release(digest));
-                    let mut actions = self.decoded(decoded)?;
-                    actions.extend(source);
-                    Ok(actions)
-                }
-            };
+        if let Item::Decode(tile) = item {
+            return self.decoded_tile(tile, answer);
         }
         let tensor = decoding::only(answer)?;
         match (item, &mut self.state) {
@@ -219,7 +214,9 @@ impl Job {
                 self.state = State::Encoding(Box::new(Encode::new(plan, picture, channels)));
                 Ok(self.enqueue_tiles(tiles, Item::Encode))
             }
-            (Computed::Written(output), State::Computing(_)) => Ok(vec![Action::Finish(output)]),
+            (Computed::Dumped(dump), State::Computing(_)) => {
+                Ok(vec![Action::Finish(Output { dump: Some(dump) })])
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -259,34 +256,14 @@ impl Job {
         match (then, &plan.enlarge) {
             (Then::Base, Some(Enlarge::Picture { decode: Some(decode), .. })) => {
                 self.progress.enter(Stage::Upscale, decode.tasks());
-                let run = Decoding::new(decode, &latent, plan.facts().scaling_factor, false)?;
-                self.state = State::Decoding(Then::Base, Box::new(run));
+                let surface = Surface::kept(decode.size())?;
+                let run = Decoding::new(decode, &latent, plan.facts().scaling_factor, surface)?;
+                self.state = State::Decoding(Box::new(run));
                 Ok(self.enqueue_decode())
             }
             (Then::Base, Some(_)) => Ok(self.encoded(latent)),
-            _ => {
-                self.progress.enter(Stage::Decode, plan.decode.tasks());
-                let keep = self.dump.is_some();
-                let run = Decoding::new(&plan.decode, &latent, plan.facts().scaling_factor, keep)?;
-                self.state = State::Decoding(Then::Hires, Box::new(run));
-                Ok(self.enqueue_decode())
-            }
+            _ => self.save(&latent),
         }
-    }
-
-    fn decoded(&mut self, decoded: Decoded) -> Result<Vec<Action>, Error> {
-        let Decoded { picture, image } = decoded;
-        let plan = Arc::clone(&self.plan);
-        if matches!(self.state, State::Decoding(Then::Base, _)) {
-            return self.enlarge(picture);
-        }
-        let mut dump = self.dump.take();
-        if let (Some(dump), Some(image)) = (&mut dump, image) {
-            let shape = [1, 3, picture.height() as usize, picture.width() as usize];
-            dump.keep("image", Tensor::new(shape, image)?);
-        }
-        self.progress.enter(Stage::Save, 0);
-        Ok(self.compute(Then::Hires, move || compute::write(&picture, &metadata::of(&plan), dump)))
     }
 
     /// The latent to enlarge is there: the base pass's own, or an encoded picture.
@@ -344,18 +321,23 @@ impl Job {
         vec![Action::Enqueue(requests)]
     }
 
-    /// All tiles of the decode, or their next steps.
+    /// Tiles of the decode that may be run now, or their next steps.
     fn enqueue_decode(&mut self) -> Vec<Action> {
-        let State::Decoding(_, decoding) = &self.state else {
+        let State::Decoding(decoding) = &mut self.state else {
             return Vec::new();
         };
-        let (tiles, passed) = (decoding.tiles(), decoding.passed() as u64);
-        let Some((source, _)) = decoding.source() else {
-            return self.enqueue_tiles(tiles, Item::Decode);
-        };
-        let call = ((self.progress.stage as u64) << 32) | passed;
-        let indices = (0..).map(TileIndex).take(tiles);
-        vec![Action::Enqueue(indices.map(|tile| self.tasks.open_next(tile, call, source)).collect())]
+        let tiles = decoding.release();
+        if tiles.is_empty() {
+            return Vec::new();
+        }
+        let source = decoding.source().map(|(source, _)| source);
+        let call = ((self.progress.stage as u64) << 32) | decoding.passed() as u64;
+        let tiles = tiles.map(TileIndex);
+        let requests = tiles.map(|tile| match source {
+            Some(source) => self.tasks.open_next(tile, call, source),
+            None => self.tasks.open(Item::Decode(tile), (call, 0), Vec::new()),
+        });
+        vec![Action::Enqueue(requests.collect())]
     }
 
     fn enqueue_tiles(&mut self, tiles: usize, item: impl Fn(TileIndex) -> Item) -> Vec<Action> {

@@ -1,24 +1,16 @@
-//! What a finished picture says of itself: a plan in, A1111's `parameters` text and our own JSON out.
+//! What a finished picture says of itself: a plan in, its file's format, A1111's `parameters`
+//! text and our own JSON out.
 //!
 //! Nothing here depends on the workers or the time: the same job writes the same bytes.
 
 use serde_json::json;
 use tessera_proto::job::{Choice, Draft, ModelRef, Size};
 
-use super::plan::Plan;
+use super::{event::PictureFile, plan::Plan};
 use crate::picture::Parameters;
 
-/// The texts in a picture file.
-#[derive(Debug)]
-pub(super) struct Texts {
-    /// A1111's.
-    pub(super) parameters: String,
-    /// Ours: JSON.
-    pub(super) tessera: String,
-}
-
-/// The texts of a job's picture.
-pub(super) fn of(plan: &Plan) -> Texts {
+/// The file of a job's picture, before its first row.
+pub(super) fn of(plan: &Plan) -> PictureFile {
     let facts = plan.facts();
     let job = json!({
         "tessera": env!("CARGO_PKG_VERSION"),
@@ -26,7 +18,12 @@ pub(super) fn of(plan: &Plan) -> Texts {
         "job": settled(plan),
         "plan": plan.summary(),
     });
-    Texts { parameters: parameters(plan).to_text(), tessera: job.to_string() }
+    PictureFile {
+        format: plan.spec().format,
+        size: plan.target(),
+        parameters: parameters(plan).to_text(),
+        tessera: job.to_string(),
+    }
 }
 
 /// The job as far as it shows in the picture: the same picture is the same file, by whatever name its model was asked

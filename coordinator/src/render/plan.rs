@@ -18,9 +18,10 @@ use tessera_proto::{
     limits,
 };
 
-use super::pass::PassPlan;
+use super::{metadata, pass::PassPlan};
 use crate::{
     canvas::{Tiling, grid},
+    picture,
     prompt::{self, Conditioning, Prompt, Texts, Timeline},
     sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
 };
@@ -97,6 +98,9 @@ pub enum Error {
         /// Area of all tiles by area of the canvas.
         redundancy: f64,
     },
+    /// The format cannot hold the picture or its texts.
+    #[error(transparent)]
+    Picture(#[from] picture::writer::Error),
     /// One batch of tiles would not fit into a message.
     #[error(
         "a batch of {batch} tiles has {mib} MiB, the limit is {} MiB: take a smaller --tile-batch or --tile",
@@ -264,7 +268,7 @@ impl Planner<'_> {
         };
         let enlarge = sizes.hires.map(|hires| self.enlarge(&sizes, hires, image)).transpose()?;
         let decode = self.vae_decode(sizes.target())?;
-        Ok(Plan {
+        let plan = Plan {
             texts: texts.into_list(),
             source: image.map(|_| sizes.base),
             base,
@@ -274,7 +278,9 @@ impl Planner<'_> {
             notes: self.notes,
             spec: spec.clone(),
             facts: facts.clone(),
-        })
+        };
+        metadata::of(&plan).header().check()?;
+        Ok(plan)
     }
 
     /// One denoising pass over a canvas of `size` px.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use tempfile::{NamedTempFile, TempDir};
-use tessera_proto::{Artifact, JobId};
+use tessera_proto::{Artifact, JobId, job::Format};
+
+use super::draft::{Draft, Error as DraftError, Whole};
+use crate::render::PictureFile;
 
 /// A folder with one file per job and artifact.
 ///
@@ -39,13 +42,34 @@ impl Artifacts {
         }
     }
 
-    /// Where an artifact lies, if it does. Job ids are numbers, so no path can leave the folder.
+    /// Where an artifact of a job whose picture is of this format lies, if it does. Job ids are numbers, so no path can
+    /// leave the folder.
     #[must_use]
-    pub(crate) fn path(&self, job: JobId, artifact: Artifact) -> PathBuf {
-        self.folder.join(format!("{job}.{}", artifact.extension()))
+    pub(crate) fn path(&self, job: JobId, artifact: Artifact, format: Format) -> PathBuf {
+        self.named(job, artifact.extension(format))
     }
 
-    /// Writes an artifact: beside, synced, renamed.
+    /// Begins a picture beside its final name.
+    ///
+    /// # Errors
+    /// The folder takes no files.
+    pub(crate) fn draft(&self, job: JobId, picture: &PictureFile) -> Result<Draft, DraftError> {
+        let name = format!(".{job}.");
+        let file = tempfile::Builder::new().prefix(&name).suffix(".part").tempfile_in(&self.folder)?;
+        Draft::new(file, picture.header())
+    }
+
+    /// Gives a whole picture its final name.
+    ///
+    /// # Errors
+    /// The folder is gone, say.
+    pub(crate) fn publish(&self, job: JobId, picture: Whole) -> io::Result<()> {
+        let path = self.named(job, picture.ending);
+        picture.file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Writes what lies beside a picture: beside its own name, synced, renamed.
     ///
     /// # Errors
     /// The disk is full, say; nothing lies under the final name then.
@@ -53,14 +77,15 @@ impl Artifacts {
         let mut file = NamedTempFile::new_in(&self.folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(self.path(job, artifact)).map_err(|error| error.error)?;
+        let path = self.path(job, artifact, Format::default());
+        file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
 
-    /// Removes all artifacts of a job.
-    pub(crate) fn remove(&self, job: JobId) {
+    /// Removes all artifacts of a job whose picture is of this format.
+    pub(crate) fn remove(&self, job: JobId, format: Format) {
         for artifact in [Artifact::Picture, Artifact::Dump, Artifact::Report] {
-            match fs::remove_file(self.path(job, artifact)) {
+            match fs::remove_file(self.path(job, artifact, format)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(%job, %error, "cannot remove an artifact");
                 }
@@ -68,24 +93,59 @@ impl Artifacts {
             }
         }
     }
+
+    fn named(&self, job: JobId, ending: &str) -> PathBuf {
+        self.folder.join(format!("{job}.{ending}"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tessera_proto::{Rect, job::Size};
+
     use super::*;
+    use crate::picture::Bands;
+
+    fn file(format: Format) -> PictureFile {
+        let size = Size { width: 4, height: 6 };
+        PictureFile { format, size, parameters: "a".to_owned(), tessera: "{}".to_owned() }
+    }
+
+    fn count(artifacts: &Artifacts) -> usize {
+        fs::read_dir(&artifacts.folder).unwrap().count()
+    }
 
     #[test]
     fn what_was_put_lies_there_whole_until_removed() {
         let artifacts = Artifacts::open(None).unwrap();
-        let job = JobId::new(7);
-        artifacts.put(job, Artifact::Picture, b"png").unwrap();
-        let path = artifacts.path(job, Artifact::Picture);
-        assert_eq!(fs::read(&path).unwrap(), b"png");
-        assert_eq!(fs::read_dir(&artifacts.folder).unwrap().count(), 1, "nothing is left beside it");
-        artifacts.remove(job);
-        assert!(!path.exists());
+        let (job, format) = (JobId::new(7), Format::WebP);
+        let mut bands = Bands::new(4, 6).unwrap();
+        let mut draft = artifacts.draft(job, &file(format)).unwrap();
+        for (y0, y1) in [(0, 2), (2, 6)] {
+            let rows = Rect::new(0, y0, 4, y1).unwrap();
+            bands.put(rows, &vec![0.5; 3 * usize::try_from(rows.area()).unwrap()]).unwrap();
+            draft.write(&bands.take().unwrap()).unwrap();
+        }
+        artifacts.put(job, Artifact::Report, b"{}").unwrap();
+        let path = artifacts.path(job, Artifact::Picture, format);
+        assert!(path.extension().unwrap() == "webp" && !path.exists());
+        artifacts.publish(job, draft.finish().unwrap()).unwrap();
+        assert_eq!(image::image_dimensions(&path).unwrap(), (4, 6));
+        assert_eq!(count(&artifacts), 2, "nothing is left beside them");
+        artifacts.remove(job, format);
+        assert_eq!(count(&artifacts), 0);
         let folder = artifacts.folder.clone();
         drop(artifacts);
         assert!(!folder.exists(), "a temporary folder goes with its owner");
+    }
+
+    #[test]
+    fn a_picture_that_is_not_finished_leaves_nothing() {
+        let artifacts = Artifacts::open(None).unwrap();
+        let draft = artifacts.draft(JobId::new(7), &file(Format::default())).unwrap();
+        assert_eq!(count(&artifacts), 1);
+        let error = draft.finish().unwrap_err().to_string();
+        assert_eq!(error, "a picture of 6 rows got 0");
+        assert_eq!(count(&artifacts), 0);
     }
 }

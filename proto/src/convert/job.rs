@@ -3,7 +3,7 @@
 use super::{Error, choice::FromNumber, required};
 use crate::{
     JobSpec,
-    job::{self, Draft, ModelRef, Size, Target, Upscaler},
+    job::{self, Draft, Format, ModelRef, Size, Target, Upscaler},
     wire,
 };
 
@@ -49,6 +49,7 @@ impl From<JobSpec> for wire::JobSpec {
             vae_tile: job.vae_tile,
             vae_encode_tile: job.vae_encode_tile,
             dump: job.dump,
+            format: Some(job.format.into()),
         }
     }
 }
@@ -87,6 +88,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae_tile,
             vae_encode_tile,
             dump,
+            format,
         } = message;
         let draft = Draft {
             model: model_ref(model),
@@ -121,6 +123,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae: job::VaeMode::from_number(vae)?,
             vae_tile,
             vae_encode_tile,
+            format: format.map(Format::try_from).transpose()?.unwrap_or_default(),
             dump,
         };
         Ok(Self::new(draft)?)

@@ -1,6 +1,6 @@
 //! What users see of jobs and workers: messages in, domain types out, and back.
 
-use super::{Error, choice::FromNumber};
+use super::{Error, choice::FromNumber, required};
 use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerId, WorkerStatus, wire};
 
 impl From<JobStatus> for wire::JobStatus {
@@ -21,6 +21,8 @@ impl From<JobStatus> for wire::JobStatus {
             failure: class.into(),
             error: status.failure.map(|failure| failure.message).unwrap_or_default(),
             notes: status.notes,
+            format: Some(status.format.into()),
+            size: status.size.map(Into::into),
         }
     }
 }
@@ -43,6 +45,8 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             error,
             failure,
             notes,
+            format,
+            size,
         } = message;
         let state = JobState::from_number(state)?;
         let failure = match state {
@@ -64,6 +68,8 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             workers,
             failure,
             notes,
+            format: required("job_status.format", format)?.try_into()?,
+            size: size.map(Into::into),
         })
     }
 }

@@ -83,8 +83,30 @@ fn a_job_survives_the_wire() {
     draft.seed = u64::MAX;
     draft.upscaler = job::Upscaler::Network("anime6b".to_owned());
     draft.upscale_tile = Some(0);
+    draft.format = job::Format::Tiff(job::format::Depth::Sixteen);
     let spec = JobSpec::new(draft).unwrap();
     assert_eq!(JobSpec::try_from(wire::JobSpec::from(spec.clone())), Ok(spec));
+}
+
+#[test]
+fn formats_survive_the_wire_and_have_defaults_there() {
+    use job::format::{Depth, Format, Quality};
+    use wire::output_format::{Jpeg, Kind, Png};
+    let jpeg = Format::Jpeg(Quality::new(7).unwrap());
+    for format in [Format::Png(Depth::Sixteen), Format::Png(Depth::Eight), jpeg, Format::WebP] {
+        assert_eq!(Format::try_from(wire::OutputFormat::from(format)), Ok(format));
+    }
+    let read = |kind| Format::try_from(wire::OutputFormat { kind });
+    assert_eq!(read(Some(Kind::Png(Png { bits: None }))), Ok(Format::default()));
+    assert_eq!(read(Some(Kind::Jpeg(Jpeg { quality: None }))), Ok(Format::Jpeg(Quality::default())));
+    assert_eq!(read(None), Err(Error::Missing { field: "output_format.kind" }));
+    let bits = Err(Error::Range { field: "output_format.bits" });
+    assert_eq!(read(Some(Kind::Png(Png { bits: Some(12) }))), bits);
+    let quality = Err(Error::Range { field: "output_format.jpeg.quality" });
+    assert_eq!(read(Some(Kind::Jpeg(Jpeg { quality: Some(257) }))), quality);
+    let mut spec = wire::JobSpec::from(JobSpec::new(job::Draft::text_to_image("")).unwrap());
+    spec.format = None;
+    assert_eq!(JobSpec::try_from(spec).unwrap().format, Format::default());
 }
 
 #[test]

@@ -892,6 +892,12 @@ pub struct JobStatus {
     /// What the plan wants the user to know (padded or rounded sizes); the same in every status.
     #[prost(string, repeated, tag = "13")]
     pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How its picture is written.
+    #[prost(message, optional, tag = "14")]
+    pub format: ::core::option::Option<OutputFormat>,
+    /// Size of its picture, px; absent until it is planned.
+    #[prost(message, optional, tag = "15")]
+    pub size: ::core::option::Option<Size>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Size {
@@ -963,6 +969,9 @@ pub struct JobSpec {
     /// Tile of an upscaling network, px; 0: the whole picture in one call.
     #[prost(uint32, optional, tag = "29")]
     pub upscale_tile: ::core::option::Option<u32>,
+    /// How the picture is written; absent: PNG of 8 bits.
+    #[prost(message, optional, tag = "30")]
+    pub format: ::core::option::Option<OutputFormat>,
     /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
@@ -990,11 +999,52 @@ pub mod job_spec {
         UpscalerNetwork(::prost::alloc::string::String),
     }
 }
+/// How a picture is written; always RGB.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutputFormat {
+    #[prost(oneof = "output_format::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<output_format::Kind>,
+}
+/// Nested message and enum types in `OutputFormat`.
+pub mod output_format {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Png {
+        /// Bits of a channel: 8 or 16; absent: 8.
+        #[prost(uint32, optional, tag = "1")]
+        pub bits: ::core::option::Option<u32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Jpeg {
+        /// 1 to 100; absent: 80.
+        #[prost(uint32, optional, tag = "1")]
+        pub quality: ::core::option::Option<u32>,
+    }
+    /// Lossless, 8 bits.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct WebP {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Tiff {
+        /// As PNG's.
+        #[prost(uint32, optional, tag = "1")]
+        pub bits: ::core::option::Option<u32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Png(Png),
+        #[prost(message, tag = "2")]
+        Jpeg(Jpeg),
+        #[prost(message, tag = "3")]
+        Webp(WebP),
+        #[prost(message, tag = "4")]
+        Tiff(Tiff),
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Artifact {
     Unspecified = 0,
-    /// The picture: PNG.
+    /// The picture, in the job's format.
     Picture = 1,
     /// Intermediate tensors: safetensors. Only of jobs submitted with dump.
     Dump = 2,

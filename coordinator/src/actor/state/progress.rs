@@ -1,17 +1,17 @@
 //! From outcomes to progress: what workers say and computations return in; jobs that move on, fail or finish out.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use tessera_proto::{Artifact, FailureKind, FromWorker, JobId, JobState, Outcome, ToWorker, WorkerId};
+use tessera_proto::{FailureKind, FromWorker, JobId, Outcome, ToWorker, WorkerId};
 
 use super::State;
 use crate::{
     actor::{
         Command,
-        entry::{Entry, Phase, cluster, request},
+        entry::{Entry, cluster, request},
     },
     fleet::{Lease, Loss, MAX_LOSSES, TaskName, Verdict},
-    render::{self, Action, Event, Output},
+    render::{self, Action, Event},
     report::TaskTimes,
 };
 
@@ -136,50 +136,15 @@ impl State {
                         }
                     });
                 }
-                Action::Finish(output) => self.store(id, output, now),
+                Action::Begin(picture) => self.begin_file(id, picture),
+                Action::Write(band) => {
+                    if let Some(file) = self.jobs.get(&id).and_then(Entry::file) {
+                        file.write(band);
+                    }
+                }
+                Action::Finish(output) => self.finish_files(id, output, now),
             }
         }
         self.refresh(id, now);
-    }
-
-    /// Writes the files of a finished job, off this thread.
-    fn store(&mut self, id: JobId, output: Output, now: Instant) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let Some(summary) = entry.summary() else { return };
-        let report = serde_json::to_vec_pretty(&entry.ledger.report(summary, now));
-        self.release_tensors(id);
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        entry.phase = Phase::Storing { has_dump: output.dump.is_some() };
-        let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
-        self.runtime.spawn_blocking(move || {
-            let write = || -> std::io::Result<()> {
-                artifacts.put(id, Artifact::Picture, &output.png)?;
-                artifacts.put(id, Artifact::Report, &report?)?;
-                output.dump.map_or(Ok(()), |dump| artifacts.put(id, Artifact::Dump, &dump))
-            };
-            let result = write().map_err(|error| format!("the finished files cannot be written: {error}"));
-            if let Some(commands) = commands.upgrade() {
-                let _ = commands.blocking_send(Command::Stored { job: id, result });
-            }
-        });
-    }
-
-    pub(super) fn stored(&mut self, id: JobId, result: Result<(), String>, now: Instant) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        match result {
-            // A job that was cancelled meanwhile stays cancelled.
-            _ if entry.is_ended() => self.artifacts.remove(id),
-            Ok(()) => {
-                tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
-                entry.end(JobState::Done, None, now);
-            }
-            Err(message) => self.fail(id, cluster(message), now),
-        }
     }
 }

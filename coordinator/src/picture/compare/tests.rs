@@ -4,7 +4,8 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::*;
 use crate::picture::{
-    Depth, Format, Header, Metadata, Range, Writer,
+    Header, Metadata, Range, Writer,
+    format::{Depth, Format},
     raster::IMAGE,
     testing::{raster, scene},
 };

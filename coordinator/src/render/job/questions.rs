@@ -26,7 +26,7 @@ impl Job {
                     guidance: self.embeddings.guidance(setup, call, self.plan.spec().cfg_scale),
                 }
             }
-            (Item::Decode(tile), State::Decoding(_, decode)) => decode.work(tile)?,
+            (Item::Decode(tile), State::Decoding(decode)) => decode.work(tile)?,
             (Item::Upscale(tile), State::Upscaling(upscale)) => upscale.work(tile)?,
             (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
             _ => return Ok(None),
@@ -58,7 +58,7 @@ impl Job {
     /// It is not; the task may be tried again.
     pub fn check(&self, task: TaskNumber, answer: Answer) -> Result<Answer, Failure> {
         let wrong = |message| Err(Failure { kind: FailureKind::WrongShape, message });
-        if let (Some(Item::Decode(tile)), State::Decoding(_, decoding)) = (self.tasks.get(task), &self.state)
+        if let (Some(Item::Decode(tile)), State::Decoding(decoding)) = (self.tasks.get(task), &self.state)
             && !decoding.fits(tile, &answer)
         {
             return wrong(format!("the result is {}, which does not fit its task", shape(&answer)));

@@ -1,14 +1,19 @@
 //! Whole jobs with no network, no clock and no worker: every kind of job ends, and ends alike in any order.
 
+use std::{collections::VecDeque, io::Cursor};
+
 use proptest::prelude::*;
 use tessera_proto::{
     FailureKind, JobSpec, ModelFacts, Moments, Rect, Work,
     facts::SIMULATED_BARRIERS,
-    job::{Choice, Draft, Size, Target, UpscaleFilter, Upscaler, VaeMode},
+    job::{
+        Choice, Draft, Format, Size, Target, UpscaleFilter, Upscaler, VaeMode,
+        format::{Depth, Quality},
+    },
 };
 
 use super::*;
-use crate::fleet::TaskNumber;
+use crate::{fleet::TaskNumber, picture::Writer};
 
 /// Width of an embedding of the simulated model.
 const WIDTH: usize = 768;
@@ -82,41 +87,96 @@ fn plan(change: impl FnOnce(&mut Draft), image: Option<Size>) -> Plan {
     Plan::new(&JobSpec::new(draft).unwrap(), &ModelFacts::simulated(), image).unwrap()
 }
 
-/// Runs a job with tasks answered in the order that `pick` chooses. Returns its files and its progress.
-fn run(
-    plan: Plan,
-    source: Option<Picture>,
-    mut pick: impl FnMut(usize) -> usize,
-) -> (super::super::Output, Progress) {
-    let (mut job, actions) = Job::new(plan, source);
-    let mut open: Vec<TaskNumber> = Vec::new();
-    let mut todo = actions;
-    loop {
-        let mut next = Vec::new();
-        for action in todo {
+/// A job, and all that waits around it.
+struct Rig {
+    job: Job,
+    /// Tasks that may be run.
+    open: Vec<TaskNumber>,
+    file: Option<Writer<Cursor<Vec<u8>>>>,
+    /// Rows that are in the file, and that the job has not been told of.
+    untold: VecDeque<u32>,
+    finished: Option<Finished>,
+}
+
+/// What a job leaves.
+struct Finished {
+    picture: Vec<u8>,
+    dump: Option<Vec<u8>>,
+}
+
+// === impl Rig ===
+
+impl Rig {
+    fn new(plan: Plan, source: Option<Picture>) -> Self {
+        let (job, actions) = Job::new(plan, source);
+        let mut rig = Self { job, open: Vec::new(), file: None, untold: VecDeque::new(), finished: None };
+        rig.perform(actions);
+        rig
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
             match action {
                 Action::Enqueue(requests) => {
                     for request in &requests {
-                        assert!(request.tensors.iter().all(|&digest| job.tensor(digest).is_some()));
+                        assert!(request.tensors.iter().all(|&digest| self.job.tensor(digest).is_some()));
                     }
-                    open.extend(requests.iter().map(|request| request.task));
+                    self.open.extend(requests.iter().map(|request| request.task));
                 }
                 Action::Release(digest) => {
-                    assert!(job.tensor(digest).is_none(), "nobody can name it any more")
+                    assert!(self.job.tensor(digest).is_none(), "nobody can name it any more");
                 }
-                Action::Compute(computation) => next.extend(job.apply(computation.run()).unwrap()),
-                Action::Finish(output) => return (output, job.progress()),
+                Action::Compute(computation) => {
+                    let actions = self.job.apply(computation.run()).unwrap();
+                    self.perform(actions);
+                }
+                Action::Begin(file) => {
+                    assert!(self.file.is_none(), "one picture");
+                    self.file = Some(Writer::new(Cursor::new(Vec::new()), file.header()).unwrap());
+                }
+                Action::Write(band) => {
+                    let file = self.file.as_mut().unwrap();
+                    band.rows().for_each(|row| file.row(row).unwrap());
+                    self.untold.push_back(u32::try_from(band.len()).unwrap());
+                }
+                Action::Finish(Output { dump }) => {
+                    let picture = self.file.take().unwrap().finish().unwrap().into_inner();
+                    self.finished = Some(Finished { picture, dump });
+                }
             }
         }
-        if next.is_empty() {
-            let task = open.swap_remove(pick(open.len()));
-            let answer = answer(&job, &job.work(task).unwrap().unwrap());
-            let answer = job.check(task, answer).unwrap();
-            next = job.apply(Event::Done { task, answer }).unwrap();
-            assert!(job.work(task).unwrap().is_none(), "a task is over once its result is in");
-        }
-        todo = next;
     }
+
+    /// Answers one of the open tasks.
+    fn answer(&mut self, index: usize) {
+        let task = self.open.swap_remove(index);
+        let answer = answer(&self.job, &self.job.work(task).unwrap().unwrap());
+        let answer = self.job.check(task, answer).unwrap();
+        let actions = self.job.apply(Event::Done { task, answer }).unwrap();
+        assert!(self.job.work(task).unwrap().is_none(), "a task is over once its result is in");
+        self.perform(actions);
+    }
+
+    /// Says that the next rows are written.
+    fn tell(&mut self) {
+        let rows = self.untold.pop_front().unwrap();
+        let actions = self.job.apply(Event::Written { rows }).unwrap();
+        self.perform(actions);
+    }
+}
+
+/// Runs a job with tasks answered in the order that `pick` chooses; what is written is told when it chooses beyond them.
+/// Returns its files and its progress.
+fn run(plan: Plan, source: Option<Picture>, mut pick: impl FnMut(usize) -> usize) -> (Finished, Progress) {
+    let mut rig = Rig::new(plan, source);
+    while rig.finished.is_none() {
+        let tasks = rig.open.len();
+        match pick(tasks + usize::from(!rig.untold.is_empty())) {
+            task if task < tasks => rig.answer(task),
+            _ => rig.tell(),
+        }
+    }
+    (rig.finished.unwrap(), rig.job.progress())
 }
 
 fn image() -> Option<Picture> {
@@ -138,7 +198,7 @@ fn every_kind_of_job_ends_with_a_picture_of_its_size() {
                 let plan = plan(change, size);
                 let target = plan.target();
                 let (output, progress) = run(plan, image().filter(|_| from_image), |_| 0);
-                let picture = crate::picture::decode(&output.png, 1 << 20).unwrap();
+                let picture = crate::picture::decode(&output.picture, 1 << 20).unwrap();
                 assert_eq!(
                     (picture.width(), picture.height()),
                     (target.width, target.height),
@@ -179,7 +239,56 @@ fn a_decode_of_several_tiles_advances_barrier_by_barrier() {
         let plan = plan(|job| (job.vae, job.target) = (vae, Target::Scale(4.0)), None);
         let (output, progress) = run(plan, None, |open| open - 1);
         assert_eq!(progress.done, progress.total, "{vae}");
-        assert!(!output.png.is_empty());
+        assert!(!output.picture.is_empty());
+    }
+}
+
+#[test]
+fn a_decode_waits_for_the_rows_that_it_has_sent_to_be_written() {
+    for (vae, tiles, rows) in [(VaeMode::Exact, 8, 256), (VaeMode::Blend, 18, 256)] {
+        let plan = plan(|job| (job.vae, job.target) = (vae, Target::Scale(8.0)), None);
+        let mut rig = Rig::new(plan, None);
+        while !rig.open.is_empty() {
+            rig.answer(rig.open.len() - 1);
+        }
+        // Tiles are 128 px high; two rows of them may lie between what is written and what is run.
+        assert!(rig.finished.is_none(), "{vae}");
+        assert_eq!(rig.untold.iter().sum::<u32>(), rows, "{vae}");
+        let before = rig.job.progress();
+        assert!(before.done < before.total);
+        while !rig.untold.is_empty() {
+            rig.tell();
+        }
+        assert!(!rig.open.is_empty() && rig.open.len() <= tiles, "{vae}: {}", rig.open.len());
+        while rig.finished.is_none() {
+            match rig.open.is_empty() {
+                false => rig.answer(0),
+                true => rig.tell(),
+            }
+        }
+        let picture = crate::picture::decode(&rig.finished.unwrap().picture, 1 << 20).unwrap();
+        assert_eq!((picture.width(), picture.height()), (512, 384));
+    }
+}
+
+#[test]
+fn sixteen_bits_are_those_of_the_values_before_rounding() {
+    let sixteen = Format::Png(Depth::Sixteen);
+    for vae in [VaeMode::Exact, VaeMode::Blend, VaeMode::Off] {
+        let (output, _) =
+            run(plan(|job| (job.vae, job.format, job.dump) = (vae, sixteen, true), None), None, |_| 0);
+        let samples = image::load_from_memory(&output.picture).unwrap().into_rgb16().into_raw();
+        let dump = output.dump.unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
+        let values = tensors.tensor("image").unwrap().data().chunks_exact(4);
+        let values: Vec<f32> = values.map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        let plane = values.len() / 3;
+        for (index, &sample) in samples.iter().enumerate() {
+            let value = f64::from(values[index % 3 * plane + index / 3]);
+            let level = ((value + 1.0) * 32_767.5).clamp(0.0, 65_535.0);
+            // Half a level, and what f32 adds at 65,535: 2^-8.
+            assert!((f64::from(sample) - level).abs() < 0.51, "{vae}: {index}");
+        }
     }
 }
 
@@ -233,14 +342,17 @@ proptest! {
     fn any_order_of_results_writes_the_same_bytes(
         picks in proptest::collection::vec(any::<prop::sample::Index>(), 64),
         upscaler in prop::sample::select(vec!["lanczos", "sim-2x", "sim-4x"]),
+        vae in prop::sample::select(vec![VaeMode::Exact, VaeMode::Blend]),
+        format in prop::sample::select(vec![Format::default(), Format::Jpeg(Quality::default())]),
     ) {
         let job = || plan(|job| {
-            (job.upscaler, job.target) = (Upscaler::of_name(upscaler), Target::Scale(3.0));
+            (job.upscaler, job.target) = (Upscaler::of_name(upscaler), Target::Scale(6.0));
             job.upscale_tile = Some(64);
+            (job.vae, job.format) = (vae, format);
         }, None);
         let mut picks = picks.iter().cycle();
         let (any_order, _) = run(job(), None, |length| picks.next().unwrap().index(length));
         let (in_order, _) = run(job(), None, |_| 0);
-        prop_assert!(any_order.png == in_order.png);
+        prop_assert!(any_order.picture == in_order.picture);
     }
 }

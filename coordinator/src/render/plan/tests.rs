@@ -2,7 +2,7 @@
 
 use tessera_proto::{
     Rect,
-    job::{Draft, Target, UpscaleFilter, VaeMode},
+    job::{Draft, Format, Target, UpscaleFilter, VaeMode, format::Quality},
 };
 
 use super::*;
@@ -126,4 +126,28 @@ fn what_cannot_be_rendered_is_refused_with_a_way_out() {
         (job.tile, job.overlap) = (Some(size(128, 128)), Some(123));
     }));
     assert!(waste.contains("times over, the limit is 256"), "{waste}");
+}
+
+#[test]
+fn a_picture_that_its_format_cannot_hold_is_refused() {
+    let refusal = |format, scale, prompt: &str| {
+        let change = |job: &mut Draft| {
+            (job.format, job.target, job.base) = (format, Target::Scale(scale), Some(size(1024, 1024)));
+            job.prompt = prompt.to_owned();
+        };
+        plan_with(change).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refusal(Format::WebP, 16.0, "a"),
+        "a webp has at most 16383 px a side, this picture is 16384x16384 px: choose .png or .tiff"
+    );
+    assert!(refusal(Format::WebP, 12.0, "a").contains("12288x12288 px takes 1440 MiB of memory"));
+    let jpeg = Format::Jpeg(Quality::default());
+    assert!(refusal(jpeg, 1.0, &"long ".repeat(12_000)).contains("shorten the prompt"));
+    for format in [Format::default(), jpeg] {
+        let change = |job: &mut Draft| {
+            (job.format, job.target, job.base) = (format, Target::Scale(16.0), Some(size(1024, 1024)));
+        };
+        assert_eq!(plan_with(change).unwrap().target(), size(16_384, 16_384));
+    }
 }

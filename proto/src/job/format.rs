@@ -1,5 +1,9 @@
 //! File formats of finished pictures: a file's ending and wishes in, a format and its limits out.
 
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use crate::limits;
+
 /// Bits of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -93,6 +97,19 @@ pub enum Error {
         /// Rows.
         height: u32,
     },
+    /// The file can only be made of the whole picture, which is too large to be held.
+    #[error(
+        "a webp of {width}x{height} px takes {mib} MiB of memory at its end, the limit is {} MiB: choose .png or .tiff",
+        limits::WEBP_MEMORY >> 20
+    )]
+    Memory {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Memory needed, MiB.
+        mib: u64,
+    },
     /// The texts are longer than the format has room for.
     #[error(
         "the picture's settings take {bytes} bytes as EXIF, the limit of a jpeg is {limit}: shorten the prompt, or choose .png"
@@ -117,6 +134,16 @@ const TIFF_BESIDE: u64 = 64 << 20;
 // === impl Depth ===
 
 impl Depth {
+    /// The depth of so many bits, 8 or 16.
+    #[must_use]
+    pub const fn of(bits: u32) -> Option<Self> {
+        match bits {
+            8 => Some(Self::Eight),
+            16 => Some(Self::Sixteen),
+            _ => None,
+        }
+    }
+
     /// Bytes of a sample.
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -155,9 +182,9 @@ impl Quality {
 }
 
 impl Default for Quality {
-    /// 95: differences cannot be seen side by side, at a third of a PNG's size.
+    /// 80, as A1111's.
     fn default() -> Self {
-        Self(95)
+        Self(80)
     }
 }
 
@@ -199,6 +226,15 @@ impl Format {
         }
     }
 
+    /// The ending of its files, without the dot.
+    #[must_use]
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Jpeg(_) => "jpg",
+            Self::Png(_) | Self::WebP | Self::Tiff(_) => self.name(),
+        }
+    }
+
     /// Bits of a channel in the file.
     #[must_use]
     pub const fn depth(self) -> Depth {
@@ -225,10 +261,14 @@ impl Format {
         if matches!(self, Self::Tiff(_)) && u64::from(u32::MAX) - TIFF_BESIDE < bytes {
             return Err(Error::Bytes { width, height });
         }
+        let memory = self.memory(width, height);
+        if matches!(self, Self::WebP) && limits::WEBP_MEMORY < memory {
+            return Err(Error::Memory { width, height, mib: memory >> 20 });
+        }
         Ok(())
     }
 
-    /// Bytes that [`super::Writer`] holds at most for a picture of this size, px; about.
+    /// Bytes that whoever writes it holds at most for a picture of this size, px; about.
     ///
     /// A WebP is made at the end, of the whole picture: 3 bytes a px of it, 4 of what the encoder makes of it, and up to
     /// 3 of the file. All others hold a few rows.
@@ -240,6 +280,28 @@ impl Format {
             Self::Jpeg(_) => width * 16 * 12 + (1 << 20),
             Self::Png(depth) | Self::Tiff(depth) => width * 3 * depth.bytes() as u64 * 8 + (2 << 20),
         }
+    }
+}
+
+impl Default for Format {
+    /// PNG of 8 bits.
+    fn default() -> Self {
+        Self::Png(Depth::default())
+    }
+}
+
+/// `{"name":"png","bits":8}`, or with the quality of a JPEG.
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Format", 2)?;
+        fields.serialize_field("name", self.name())?;
+        match self {
+            Self::Jpeg(quality) => fields.serialize_field("quality", &quality.get())?,
+            Self::Png(_) | Self::WebP | Self::Tiff(_) => {
+                fields.serialize_field("bits", &self.depth().bits())?;
+            }
+        }
+        fields.end()
     }
 }
 
@@ -260,7 +322,7 @@ mod tests {
     fn the_ending_decides() {
         let of = |ending| Format::of(ending, Wish::default());
         assert_eq!(of("PNG"), Ok(Format::Png(Depth::Eight)));
-        assert_eq!(of("jpeg"), Ok(Format::Jpeg(Quality(95))));
+        assert_eq!(of("jpeg"), Ok(Format::Jpeg(Quality(80))));
         assert_eq!(of("webp"), Ok(Format::WebP));
         assert_eq!(of("tif"), of("TIFF"));
         let sixteen = Wish { bits: Some(16), quality: None };
@@ -298,7 +360,12 @@ mod tests {
             assert_eq!(format.check(16_384, 16_384), Ok(()), "{}", format.name());
             assert!(format.memory(16_384, 16_384) < 16 << 20, "{}", format.name());
         }
-        assert_eq!(Format::WebP.check(16_383, 16_383), Ok(()));
+        assert_eq!(Format::WebP.check(16_383, 6_000), Ok(()));
+        assert_eq!(Format::WebP.check(8_192, 8_192), Ok(()));
+        assert_eq!(
+            Format::WebP.check(12_000, 12_000).unwrap_err().to_string(),
+            "a webp of 12000x12000 px takes 1373 MiB of memory at its end, the limit is 1024 MiB: choose .png or .tiff"
+        );
         assert_eq!(
             Format::WebP.check(16_384, 8).unwrap_err().to_string(),
             "a webp has at most 16383 px a side, this picture is 16384x8 px: choose .png or .tiff"

@@ -222,6 +222,12 @@ impl Rendered {
         self.folder.path().join(PICTURE)
     }
 
+    /// A file of another name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Hash of the picture's file.
     #[must_use]
     pub fn hash(&self) -> String {

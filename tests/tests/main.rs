@@ -6,6 +6,7 @@ mod cluster;
 mod compare;
 mod exact;
 mod faults;
+mod formats;
 mod image_input;
 mod interrupt;
 mod metadata;

@@ -46,7 +46,7 @@ fn to(words: &[&str]) -> String {
 fn places_that_cannot_be_written() {
     says(&to(&["--output", "no/out.png"]), &["no/out.png", "does not exist"]);
     says(&to(&["--output", "plain/out.png"]), &["plain/out.png", "no folder"]);
-    says(&to(&["--output", "out.jpg"]), &["out.jpg", ".png"]);
+    says(&to(&["--output", "out.gif"]), &["out.gif", ".png, .jpg, .jpeg, .webp, .tif or .tiff", "\"gif\""]);
     says(&to(&["--output", "out.png", "--report", "no/report.json"]), &["no/report.json", "does not exist"]);
     says(
         &to(&["--output", "out.png", "--dump", "no/d.safetensors"]),
@@ -59,4 +59,17 @@ fn places_that_cannot_be_written() {
 #[test]
 fn a_folder_that_is_read_only() {
     says(&to(&["--output", "/proc/out.png"]), &["/proc/out.png", "not writable"]);
+}
+
+#[test]
+fn formats_that_cannot_hold_the_picture() {
+    says(&to(&["--output", "out.jpg", "--bits", "16"]), &["out.jpg", "16 bits", ".png and .tiff"]);
+    says(&to(&["--output", "out.webp", "--quality", "90"]), &["out.webp", "takes no quality"]);
+    says(&to(&["--output", "out.jpg", "--quality", "0"]), &["out.jpg", "from 1 to 100"]);
+    let large = |scale| {
+        let words = ["a harbour", "--workers", "sim:0", "--width", "1024", "--height", "1024"];
+        refused(Render::words(words).args(["--output", "out.webp", "--scale", scale]))
+    };
+    says(&large("16"), &["16383 px a side", "16384x16384 px", ".png or .tiff"]);
+    says(&large("12"), &["12288x12288 px", "1440 MiB", "the limit is 1024 MiB"]);
 }

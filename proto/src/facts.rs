@@ -47,8 +47,15 @@ pub enum BetaSchedule {
 /// Normalisations behind the attention of Stable Diffusion 1.5's decoder, and so of the simulated one.
 pub const SIMULATED_BARRIERS: u32 = 27;
 
+/// Normalisations of Stable Diffusion 1.5's encoder before its pictures have the latent's resolution, and so of the
+/// simulated one.
+pub const SIMULATED_ENCODER_BARRIERS: u32 = 12;
+
 /// Most barriers and widest halo that a network may claim.
 const MAX_BARRIERS: u64 = 1000;
+
+/// Most channels that tiles may hand over.
+const MAX_CROSSING: u64 = 65_536;
 
 /// Whether a VAE network can be cut at its normalisations, so that tiles share the statistics of the whole picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,8 +65,11 @@ pub enum Exactness {
     Cut {
         /// Barriers that a tile passes: normalisations whose statistics are merged over all tiles.
         barriers: u32,
-        /// How far a tile reaches beyond its core where its own part of the network begins, latent px.
+        /// How far a tile reaches beyond its core where its own part of the network begins, px of the network's input.
         halo: u32,
+        /// Channels that tiles hand, at the result's resolution, to a last part that looks at the whole picture, as an
+        /// encoder has it; 0: tiles go through to the result.
+        crossing: u32,
     },
     /// It cannot; one sentence says what was found.
     Refused(String),
@@ -100,6 +110,8 @@ pub struct Draft {
     pub upscalers: Vec<UpscalerFacts>,
     /// How the decoder can be run in tiles that share their statistics.
     pub exact_decode: Exactness,
+    /// How the encoder can be; of no meaning in a folder without one.
+    pub exact_encode: Exactness,
 }
 
 /// What must be known of an upscaling network to cut a picture for it.
@@ -191,9 +203,12 @@ impl ModelFacts {
         if draft.beta_end < draft.beta_start {
             return Err(Error::BetaOrder { start: draft.beta_start, end: draft.beta_end });
         }
-        if let Exactness::Cut { barriers, halo } = draft.exact_decode {
-            check_range("exact_decode.barriers", barriers, 0, MAX_BARRIERS)?;
-            check_range("exact_decode.halo", halo, 0, MAX_BARRIERS)?;
+        for exactness in [&draft.exact_decode, &draft.exact_encode] {
+            if let Exactness::Cut { barriers, halo, crossing } = *exactness {
+                check_range("exactness.barriers", barriers, 0, MAX_BARRIERS)?;
+                check_range("exactness.halo", halo, 0, MAX_BARRIERS)?;
+                check_range("exactness.crossing", crossing, 0, MAX_CROSSING)?;
+            }
         }
         let count = draft.upscalers.len();
         if MAX_UPSCALERS < count {
@@ -228,7 +243,8 @@ impl ModelFacts {
                 UpscalerFacts { name: "sim-2x".to_owned(), scale: 2, radius: Some(8), multiple: 1 },
                 UpscalerFacts { name: "sim-4x".to_owned(), scale: 4, radius: None, multiple: 4 },
             ],
-            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0 },
+            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0, crossing: 0 },
+            exact_encode: Exactness::Cut { barriers: SIMULATED_ENCODER_BARRIERS, halo: 0, crossing: 4 },
         };
         Self::new(draft).expect("the published numbers of Stable Diffusion 1.5 are in bounds")
     }

@@ -29,5 +29,5 @@ pub use message::{CONTRACT, FromWorker, Hello, ToWorker};
 pub use moments::{Affine, Error as MomentsError, GroupNorm, Moments};
 pub use rect::{Error as RectError, Rect};
 pub use status::{Artifact, FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerStatus};
-pub use task::{Answer, Assignment, Failure, FailureKind, Guidance, Outcome, Segment, Work};
+pub use task::{Answer, Assignment, Failure, FailureKind, Guidance, Outcome, Part, Segment, Source, Work};
 pub use tensor::{Error as TensorError, Tensor};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Digest, LeaseId, Moments, Rect, Tensor};
+use crate::{Digest, LeaseId, Moments, Rect, Tensor, job::Size};
 
 /// A run of one network, handed out under a lease.
 #[derive(Debug, Clone)]
@@ -53,18 +53,44 @@ pub enum Work {
         /// What of `image` comes back enlarged, px before enlarging; the rest is there for the network to see.
         keep: Rect,
     },
-    /// A tile of the VAE decoder, up to the next normalisation whose statistics are not known yet.
+    /// A tile of a part of the VAE, up to the next normalisation whose statistics are not known yet.
     ///
-    /// The answer is [`Answer::Moments`] over the tile's core, or the decoded core when all statistics are known. What a
-    /// worker keeps of the tile between two such tasks spares it work and changes nothing.
+    /// The answer is [`Answer::Moments`] over the tile's core, or what the part makes of the core when all statistics are
+    /// known. A tile that is the whole picture runs to the network's end. What a worker keeps of the tile between two
+    /// such tasks spares it work and changes nothing.
     Advance {
-        /// The whole latent `[1, c, h, w]`, divided by the model's scaling factor.
-        source: Digest,
-        /// The tile's own part of the canvas, latent px. Cores cover the canvas and do not overlap.
+        /// What is run.
+        part: Part,
+        /// The canvas, px of the network's input.
+        canvas: Size,
+        /// What the tile reads.
+        sources: Vec<Source>,
+        /// The tile's own part of the canvas, px of the network's input. Cores cover the canvas and do not overlap.
         core: Rect,
         /// Statistics of the whole picture, by group, one entry per barrier passed, in order.
         known: Vec<Moments>,
     },
+}
+
+/// A part of a VAE that tiles are run through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The decoder. Its source is the whole latent, divided by the model's scaling factor.
+    Decoder,
+    /// The encoder up to its last part. Sources are of the picture, -1..1: the core and the halo around it.
+    Encoder,
+    /// The encoder's last part, which looks at the whole picture and knows its statistics itself. Sources are what the
+    /// tiles have made, all of it, px of the result.
+    EncoderEnd,
+}
+
+/// A kept tensor `[1, c, h, w]` and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Its place.
+    pub place: Rect,
+    /// Its name.
+    pub digest: Digest,
 }
 
 /// What a task's networks returned.

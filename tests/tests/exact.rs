@@ -1,5 +1,6 @@
-//! The exact decode: tiles of any size give the untiled picture, through the whole cluster.
+//! The exact decode and encode: tiles of any size give what the untiled network gives, through the whole cluster.
 
+use image::ImageFormat;
 use tessera_tests::{
     figures::say,
     model, picture,
@@ -49,4 +50,41 @@ fn tiles_of_any_size_give_the_untiled_decode() {
         say(format_args!("exact decode, tiles of {tile} against tiles of 16: {between:.1e}"));
         assert!(between <= 5e-6);
     }
+}
+
+/// A picture of 320x256 px is encoded whose seams would show.
+const ENCODED: &str = "--image input --steps 2 --hires-steps 1 --scale 1 --upscaler lanczos";
+
+fn encoding(workers: &str, flags: &str) -> Render {
+    let input = picture::bytes(&picture::scene(320, 256), ImageFormat::Png);
+    let render = Render::new("a photo of a cat").model(&model::tiny()).file("input", &input);
+    render.flags(ENCODED).flags(flags).args(["--workers", workers])
+}
+
+#[test]
+fn tiles_of_any_size_give_the_untiled_encode() {
+    let latent = |flags: &str| {
+        let rendered = encoding("cpu:1,cpu:1", flags).dump().rendered();
+        rendered.tensors().get("upscaled_latent")
+    };
+    let (whole, one) = (latent("--vae off"), latent("--vae-encode-tile 512"));
+    let blended = whole.max_abs_difference(&latent("--vae blend --vae-encode-tile 128"));
+    for tile in [128, 192] {
+        let cut = latent(&format!("--vae-encode-tile {tile}"));
+        let (apart, between) = (whole.max_abs_difference(&cut), one.max_abs_difference(&cut));
+        say(format_args!(
+            "exact encode in tiles of {tile} px against the untiled graph: {apart:.1e}, against one tile: {between:.1e} \
+             (blended tiles of 128 px: {blended:.1e})"
+        ));
+        assert!(apart <= 2e-5 && between <= 5e-6);
+        assert!(100.0 * apart < blended, "or this picture shows nothing");
+    }
+}
+
+#[test]
+fn any_number_of_workers_encodes_the_same_bytes() {
+    let hash = |workers: &str| encoding(workers, "--vae-encode-tile 128").rendered().hash();
+    let one = hash("cpu:1");
+    assert_eq!(hash("cpu:1,cpu:1,cpu:1"), one);
+    assert_eq!(hash("cpu:1,cpu:1,cpu:1,cpu:1,cpu:1"), one);
 }

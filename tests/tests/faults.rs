@@ -185,3 +185,21 @@ fn kill_9_in_the_exact_decode() {
     assert_eq!(rendered.hash(), expected);
     assert_eq!(cluster.worker_names(), ["worker-1", "worker-2"]);
 }
+
+#[test]
+fn kill_9_in_the_exact_encode() {
+    // 5x4 tiles of 7 rounds each before the hires pass, and the encoder's last part.
+    let flags = "--width 320 --height 256 --steps 1 --hires-steps 1 --scale 2 --upscaler lanczos --vae-encode-tile 128 \
+                 --vae-tile 256 --tile 96 --overlap 8";
+    let model = model::tiny();
+    let expected = undisturbed("cpu:1", Some(model.clone()), flags);
+    let mut cluster = Cluster::start(&[]).with_workers(&["cpu:1", "cpu:1", "cpu:1"], Some(&model));
+    let pending = start(&cluster, flags);
+    // The first task decodes the base.
+    pending.reached("upscale", 40);
+    cluster.workers[0].signal(Signal::Kill);
+    let rendered = pending.rendered();
+    say(format_args!("kill -9 in the exact encode: {} tasks lost, same bytes", lost_tasks(&rendered)));
+    assert_eq!(rendered.hash(), expected);
+    assert_eq!(cluster.worker_names(), ["worker-1", "worker-2"]);
+}

@@ -39,8 +39,10 @@ pub enum Network {
     VaeEncoder,
     /// Latents to images.
     VaeDecoder,
-    /// A part of the VAE decoder, between two normalisations.
-    DecoderStage {
+    /// A part of a VAE's network, between two normalisations.
+    Stage {
+        /// Of which network.
+        of: Vae,
         /// Which one, from 0.
         index: usize,
         /// Whether it computes in fp32 throughout, where the graph has fp16.
@@ -48,6 +50,15 @@ pub enum Network {
     },
     /// Images to larger images; the name in the folder's `upscalers/`.
     Upscaler(String),
+}
+
+/// The networks of a VAE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vae {
+    /// Images to latent moments.
+    Encoder,
+    /// Latents to images.
+    Decoder,
 }
 
 /// An input of a network call.
@@ -102,6 +113,28 @@ pub trait Engine {
     ) -> Result<Vec<Tensor>, Error>;
 }
 
+// === impl Vae ===
+
+impl Vae {
+    /// The whole of it.
+    #[must_use]
+    pub const fn network(self) -> Network {
+        match self {
+            Self::Encoder => Network::VaeEncoder,
+            Self::Decoder => Network::VaeDecoder,
+        }
+    }
+
+    /// What it is called in sentences.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::Decoder => "decoder",
+        }
+    }
+}
+
 // === impl Network ===
 
 impl fmt::Display for Network {
@@ -112,8 +145,8 @@ impl fmt::Display for Network {
             Self::Unet => f.write_str("unet"),
             Self::VaeEncoder => f.write_str("vae_encoder"),
             Self::VaeDecoder => f.write_str("vae_decoder"),
-            Self::DecoderStage { index, widened: false } => write!(f, "vae_decoder (stage {index})"),
-            Self::DecoderStage { index, widened: true } => write!(f, "vae_decoder (stage {index} in fp32)"),
+            Self::Stage { of, index, widened: false } => write!(f, "{} (stage {index})", of.network()),
+            Self::Stage { of, index, widened: true } => write!(f, "{} (stage {index} in fp32)", of.network()),
             Self::Upscaler(name) => write!(f, "upscaler {name:?}"),
         }
     }

@@ -28,7 +28,7 @@ use tessera_proto::{Hello, ModelFacts, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use device::{Device, Gone, Order};
-use engine::{DeviceSpec, Engine, Network, OnnxEngine, Runtime, Simulated, library::Places};
+use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, Vae, library::Places};
 use exact::{GraphStages, SimulatedStages};
 use link::Link;
 use model::{HashCache, ModelFolder};
@@ -214,7 +214,8 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         let build = move || {
             let engine = Box::new(Simulated::new(delay, width));
             let runner = ModelRunner::new(engine, Texts::Simulated, scale);
-            Ok::<_, Error>(runner.with_stages(Box::new(SimulatedStages)))
+            let runner = runner.with_stages(Vae::Decoder, Box::new(SimulatedStages));
+            Ok::<_, Error>(runner.with_stages(Vae::Encoder, Box::new(SimulatedStages)))
         };
         return Ok((Device::start(build, done)?, facts));
     }
@@ -238,18 +239,18 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
         model::check::graph(file, network, engine.facts(network)?, folder.facts())?;
         tracing::info!(%network, attention = ?fused, "network loaded");
     }
-    let stages = folder.decoder_stages().map(|(stages, file)| {
-        engine.add_stages(Arc::clone(stages), file);
-        // It is sound; unless a job asks for whole decodes, its stages are run and its weights would lie here twice.
-        engine.unload(&Network::VaeDecoder);
-        GraphStages::new(Arc::clone(stages))
-    });
+    let staged = |of: Vae| Some((of, folder.stages(of)?));
+    let staged: Vec<_> = [Vae::Decoder, Vae::Encoder].into_iter().filter_map(staged).collect();
+    for &(of, (stages, file)) in &staged {
+        engine.add_stages(of, Arc::clone(stages), file);
+        // It is sound; unless a job asks for whole runs, its stages are run and its weights would lie here twice.
+        engine.unload(&of.network());
+    }
     let scale = folder.facts().vae_scale as usize;
     let runner = ModelRunner::new(Box::new(engine), Texts::Model(Box::new(tokenizer)), scale);
-    Ok(match stages {
-        Some(stages) => runner.with_stages(Box::new(stages)),
-        None => runner,
-    })
+    Ok(staged.into_iter().fold(runner, |runner, (of, (stages, _))| {
+        runner.with_stages(of, Box::new(GraphStages::new(of, Arc::clone(stages))))
+    }))
 }
 
 /// A name for people: `host/process`.

@@ -24,12 +24,13 @@ use std::{
     sync::Arc,
 };
 
-use tessera_proto::{
-    ModelFacts,
-    facts::{self as proto_facts, Exactness},
-};
+use tessera_proto::{ModelFacts, facts as proto_facts};
 
-use crate::{engine::Network, exact::exactness, graph, graph::staged::Staged};
+use crate::{
+    engine::{Network, Vae},
+    graph,
+    graph::staged::Staged,
+};
 
 pub use hash_cache::HashCache;
 
@@ -41,7 +42,7 @@ pub struct ModelFolder {
     tokenizer: PathBuf,
     vocab_size: u32,
     facts: ModelFacts,
-    decoder: Option<Arc<Staged>>,
+    stages: stages::Stages,
 }
 
 /// Why a folder is no model that we run.
@@ -208,16 +209,8 @@ impl ModelFolder {
         let mut layout = layout::Layout::find(folder)?;
         upscaler::join(&mut layout, upscalers, hashes)?;
         let settings = facts::Settings::read(&layout)?;
-        let file = layout.graph(&Network::VaeDecoder).ok_or_else(|| Error::MissingGraph {
-            folder: layout.folder().to_owned(),
-            missing: "vae_decoder/model.onnx".to_owned(),
-        })?;
-        let decoder = stages::of_decoder(file)?;
-        let exact = match &decoder {
-            Ok(staged) => exactness(staged),
-            Err(sentence) => Exactness::Refused(sentence.clone()),
-        };
-        let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?, exact)?;
+        let stages = stages::Stages::of(&layout)?;
+        let facts = settings.facts(&layout, hash::of_folder(&layout, hashes)?, &stages)?;
         let tokenizer = layout.inside("tokenizer")?.unwrap_or_else(|| layout.root().join("tokenizer"));
         Ok(Self {
             root: layout.root().to_owned(),
@@ -225,7 +218,7 @@ impl ModelFolder {
             tokenizer,
             vocab_size: settings.vocab_size,
             facts,
-            decoder: decoder.ok(),
+            stages,
         })
     }
 
@@ -253,10 +246,10 @@ impl ModelFolder {
         self.graphs.iter().find(|(name, _)| name == network).map(|(_, file)| file.as_path())
     }
 
-    /// The decoder in stages, and the file that it was cut from; `None` when it cannot be cut.
+    /// A network of the VAE in stages, and the file that it was cut from; `None` when it cannot be cut.
     #[must_use]
-    pub fn decoder_stages(&self) -> Option<(&Arc<Staged>, &Path)> {
-        Some((self.decoder.as_ref()?, self.graph(&Network::VaeDecoder)?))
+    pub fn stages(&self, of: Vae) -> Option<(&Arc<Staged>, &Path)> {
+        Some((self.stages.get(of)?, self.graph(&of.network())?))
     }
 
     /// The folder of the tokenizer.

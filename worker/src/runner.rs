@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tessera_proto::{Answer, Digest, Failure, FailureKind, Guidance, Segment, Tensor, Work};
+use tessera_proto::{Answer, Digest, Failure, FailureKind, Guidance, Segment, Source, Tensor, Work};
 
 use crate::{
     device::Runner,
-    engine::{Engine, Timed},
-    exact::Stages,
+    engine::{Engine, Timed, Vae},
+    exact::{Stages, Step, network_of},
     task,
     text::{self, CHUNK, Chunk, Tokenizer, emphasize},
 };
@@ -18,8 +18,8 @@ pub(crate) struct ModelRunner {
     texts: Texts,
     vae_scale: usize,
     kept: HashMap<Digest, Tensor>,
-    /// The decoder in stages; `None` when it cannot be cut.
-    stages: Option<Box<dyn Stages>>,
+    /// The networks of the VAE in stages, where they can be cut.
+    stages: HashMap<Vae, Box<dyn Stages>>,
 }
 
 /// How prompts become tokens.
@@ -36,12 +36,13 @@ pub(crate) enum Texts {
 impl ModelRunner {
     /// `vae_scale`: image px per latent px.
     pub(crate) fn new(engine: Box<dyn Engine>, texts: Texts, vae_scale: usize) -> Self {
-        Self { engine, texts, vae_scale, kept: HashMap::new(), stages: None }
+        Self { engine, texts, vae_scale, kept: HashMap::new(), stages: HashMap::new() }
     }
 
-    /// The same with a decoder in stages.
-    pub(crate) fn with_stages(self, stages: Box<dyn Stages>) -> Self {
-        Self { stages: Some(stages), ..self }
+    /// The same with a network of the VAE in stages.
+    pub(crate) fn with_stages(mut self, of: Vae, stages: Box<dyn Stages>) -> Self {
+        self.stages.insert(of, stages);
+        self
     }
 }
 
@@ -52,16 +53,12 @@ impl Runner for ModelRunner {
 
     fn forget(&mut self, digest: Digest) {
         self.kept.remove(&digest);
-        if let Some(stages) = &mut self.stages {
-            stages.forget(digest);
-        }
+        self.stages.values_mut().for_each(|stages| stages.forget(digest));
     }
 
     fn forget_all(&mut self) {
         self.kept.clear();
-        if let Some(stages) = &mut self.stages {
-            stages.forget_all();
-        }
+        self.stages.values_mut().for_each(|stages| stages.forget_all());
     }
 
     fn run(&mut self, work: Work) -> Result<(Answer, Duration), Failure> {
@@ -88,10 +85,16 @@ impl Runner for ModelRunner {
             Work::Upscale { network, image, keep } => {
                 vec![task::upscale::upscale(&mut engine, &network, &image, keep)?]
             }
-            Work::Advance { source, core, known } => {
-                let stages = stages.as_mut().ok_or_else(uncut)?;
-                let latent = kept.get(&source).ok_or_else(|| unknown(source))?;
-                let answer = stages.advance(&mut engine, (source, latent), core, &known)?;
+            Work::Advance { part, canvas, sources, core, known } => {
+                let stages = stages.get_mut(&network_of(part)).ok_or_else(|| uncut(network_of(part)))?;
+                let named = |source: Source| {
+                    kept.get(&source.digest)
+                        .map(|tensor| (source, tensor))
+                        .ok_or_else(|| unknown(source.digest))
+                };
+                let sources: Vec<_> = sources.into_iter().map(named).collect::<Result<_, _>>()?;
+                let step = Step { part, canvas, sources: &sources, core, known: &known };
+                let answer = stages.advance(&mut engine, &step)?;
                 return Ok((answer, engine.busy()));
             }
         };
@@ -153,7 +156,7 @@ fn unknown(digest: Digest) -> Failure {
     Failure { kind: FailureKind::Engine, message }
 }
 
-fn uncut() -> Failure {
-    let message = "the decoder of this model cannot be run in stages".to_owned();
+fn uncut(network: Vae) -> Failure {
+    let message = format!("the VAE {} of this model cannot be run in stages", network.noun());
     Failure { kind: FailureKind::Unsupported, message }
 }

@@ -182,13 +182,13 @@ pub(crate) struct VaeArgs {
     /// off (the whole picture in one call)
     ///
     /// exact is the default because it has no seams: the picture is that of off to rounding error, in the memory of a
-    /// tile. The encoder's tiles are blended unless this is off.
+    /// tile.
     #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
     /// Tile of the decoder, latent px, 16 to 512 (default: by the model)
     #[arg(long, value_name = "N")]
     pub(crate) vae_tile: Option<u32>,
-    /// Tile of the encoder, image px, 128 to 4096 (default: by the model)
+    /// Tile of the encoder, image px, 128 to 4096 (default: 512)
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
 }

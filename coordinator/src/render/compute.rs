@@ -7,9 +7,11 @@ use tessera_proto::{
 };
 
 use super::{
+    encoding::Encoding,
     error::Error,
     event::Computed,
     pass::{Pass, PassPlan},
+    plan::EncodePlan,
 };
 use crate::{
     canvas::{LatentFilter, Planes, crop, latent_resize},
@@ -96,9 +98,14 @@ pub(super) fn cut_latent((latent, from): (&[f32], Size), keep: Rect) -> Result<V
     Ok(cut)
 }
 
-/// Resizes a picture to the encoder's size, px.
-pub(super) fn enlarge(picture: &Picture, to: Size) -> Result<Computed, Error> {
-    Ok(Computed::Enlarged(picture::lanczos(picture, to.width, to.height)?))
+/// Resizes a picture to the encoder's size, px, and cuts it up for a latent of `channels` planes.
+pub(super) fn enlarge(
+    picture: &Picture,
+    to: Size,
+    (plan, channels): (EncodePlan, usize),
+) -> Result<Computed, Error> {
+    let picture = picture::lanczos(picture, to.width, to.height)?;
+    Ok(Computed::Enlarged(Box::new(Encoding::new(plan, picture, channels)?)))
 }
 
 /// A picture as `[1, 3, h, w]` in 0..1.

@@ -12,7 +12,7 @@ use crate::{
 
 /// An encode under way.
 #[derive(Debug)]
-pub(super) struct Encode {
+pub struct Encode {
     plan: VaePlan,
     picture: Picture,
     /// Planes of a latent.
@@ -37,6 +37,11 @@ impl Encode {
     /// Begins with a picture of the plan's size.
     pub(super) fn new(plan: VaePlan, picture: Picture, channels: usize) -> Self {
         Self { left: plan.tasks(), plan, picture, channels, results: None }
+    }
+
+    /// Tiles.
+    pub(super) fn tiles(&self) -> usize {
+        self.plan.tasks()
     }
 
     /// The tile's pixels, for the encoder.

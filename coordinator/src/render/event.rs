@@ -5,10 +5,10 @@ use tessera_proto::{
     job::{Format, Size},
 };
 
-use super::pass::Pass;
+use super::{encoding::Encoding, pass::Pass};
 use crate::{
     fleet::TaskNumber,
-    picture::{Band, Header, Metadata, Picture, Range},
+    picture::{Band, Header, Metadata, Range},
     render::{error::Error, pass::GroupIndex},
 };
 
@@ -78,8 +78,10 @@ pub enum Computed {
         /// Tensors to keep for the dump, by name.
         kept: Vec<(&'static str, Tensor)>,
     },
-    /// A picture of the encoder's size.
-    Enlarged(Picture),
+    /// A picture of the encoder's size, ready to be encoded.
+    Enlarged(Box<Encoding>),
+    /// What an encoder's tiles have made, ready for the network's last part.
+    Joined(Box<Encoding>),
     /// The intermediate tensors: safetensors.
     Dumped(Vec<u8>),
 }

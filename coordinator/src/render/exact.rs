@@ -6,13 +6,19 @@
 //! order, and all tiles go on with the same numbers. Cores do not overlap, so nothing is counted twice and nothing is
 //! blended: the picture is that of the untiled decoder to rounding error, and does not depend on who ran what.
 //!
-//! Merging follows Chan, Golub & LeVeque 1979 ([`Moments::merge`]).
+//! [`Rounds`] merges.
 
 use std::sync::Arc;
 
-use tessera_proto::{Answer, Digest, Moments, Tensor, Work};
+use tessera_proto::{Answer, Digest, Part, Rect, Source, Tensor, Work};
 
-use super::{decoding, error::Error, plan::ExactPlan, surface::Surface};
+use super::{
+    decoding,
+    error::Error,
+    plan::ExactPlan,
+    rounds::{Round, Rounds},
+    surface::Surface,
+};
 use crate::{canvas::TileIndex, picture::rgb};
 
 /// An exact decode under way.
@@ -22,12 +28,7 @@ pub(super) struct Exact {
     /// The latent divided by the model's scaling factor, `[1, c, h, w]`, which workers keep.
     source: Arc<Tensor>,
     digest: Digest,
-    /// Statistics of the whole picture, by barrier passed.
-    known: Vec<Moments>,
-    /// The tiles' parts of the next ones.
-    parts: Vec<Option<Moments>>,
-    /// Tiles that have not reached the next barrier, or their end.
-    left: usize,
+    rounds: Rounds,
 }
 
 /// What a tile's answer leads to.
@@ -51,13 +52,10 @@ impl Exact {
         let factor = scaling_factor as f32;
         let values: Vec<f32> = latent.iter().map(|value| value / factor).collect();
         let source = Tensor::new([1, latent.len() / (rows * columns), rows, columns], values)?;
-        let tiles = plan.cores.len();
         Ok(Self {
             digest: Digest::of(&source),
             source: Arc::new(source),
-            known: Vec::new(),
-            parts: vec![None; tiles],
-            left: tiles,
+            rounds: Rounds::new(plan.cores.len(), plan.barriers),
             plan,
         })
     }
@@ -69,17 +67,17 @@ impl Exact {
 
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
-        self.plan.cores.len()
+        self.rounds.tiles()
     }
 
     /// Barriers that all tiles have passed.
     pub(super) fn passed(&self) -> usize {
-        self.known.len()
+        self.rounds.known().len()
     }
 
     /// Whether the answers to come are decoded cores. A tile that is the whole picture needs nobody else's statistics.
     pub(super) fn is_last_round(&self) -> bool {
-        self.known.len() == self.plan.barriers || self.tiles() == 1
+        self.rounds.is_last()
     }
 
     /// The rows of the picture that a tile answers for, from and to, px.
@@ -90,17 +88,21 @@ impl Exact {
 
     /// The tile's next step.
     pub(super) fn work(&self, tile: TileIndex) -> Work {
-        Work::Advance { source: self.digest, core: self.plan.cores[tile.get()], known: self.known.clone() }
+        let canvas = self.plan.canvas;
+        let place = Rect::new(0, 0, canvas.width, canvas.height).expect("a latent is not empty");
+        Work::Advance {
+            part: Part::Decoder,
+            canvas,
+            sources: vec![Source { place, digest: self.digest }],
+            core: self.plan.cores[tile.get()],
+            known: self.rounds.known().to_vec(),
+        }
     }
 
     /// Whether an answer is of the kind and shape that the tile's next step has.
     pub(super) fn fits(&self, tile: TileIndex, answer: &Answer) -> bool {
         match answer {
-            Answer::Moments(moments) => {
-                let other = self.parts.iter().flatten().next();
-                let alike = |other: &Moments| other.mean().len() == moments.mean().len();
-                self.known.len() < self.plan.barriers && 0 < moments.count() && other.is_none_or(alike)
-            }
+            Answer::Moments(moments) => self.rounds.fits(moments),
             Answer::Tensors(tensors) => {
                 let core = self.plan.cores[tile.get()];
                 let side = |length: u32| (length * self.plan.scale) as usize;
@@ -117,28 +119,20 @@ impl Exact {
         answer: Answer,
         surface: &mut Surface,
     ) -> Result<Step, Error> {
-        match answer {
-            Answer::Moments(part) => self.parts[tile.get()] = Some(part),
+        let part = match answer {
+            Answer::Moments(part) => Some(part),
             answer @ Answer::Tensors(_) => {
                 let core = self.plan.cores[tile.get()].scaled(self.plan.scale);
                 let core = core.expect("a picture's sides were checked by the plan");
                 surface.paint(core, decoding::only(answer)?.data())?;
+                None
             }
-        }
-        self.left -= 1;
-        if 0 < self.left {
-            return Ok(Step::Wait);
-        }
-        let mut parts = self.parts.iter_mut().filter_map(Option::take);
-        let Some(mut whole) = parts.next() else {
-            return Ok(Step::Done);
         };
-        for part in parts {
-            whole.merge(&part)?;
-        }
-        self.known.push(whole);
-        self.left = self.tiles();
-        Ok(Step::Advance)
+        Ok(match self.rounds.arrive(tile.get(), part)? {
+            Round::Wait => Step::Wait,
+            Round::Advance => Step::Advance,
+            Round::End => Step::Done,
+        })
     }
 }
 

@@ -18,6 +18,7 @@
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
+mod encode;
 mod questions;
 mod save;
 mod tasks;
@@ -31,12 +32,12 @@ use super::{
     compute::{self, Dump, Names, Noise, Origin},
     conditioning::{self, Embeddings},
     decoding::{self, Decoding},
-    encode::Encode,
+    encoding::Encoding,
     error::Error,
     event::{Action, Computation, Computed, Event, Output},
     exact::Step,
     pass::{GroupIndex, Pass},
-    plan::{Enlarge, PassSetup, Plan},
+    plan::{EncodePlan, Enlarge, PassSetup, Plan},
     surface::Surface,
     upscale::Upscale,
 };
@@ -72,7 +73,7 @@ enum State {
     /// A pass of an upscaling network.
     Upscaling(Box<Upscale>),
     /// The encode before the hires pass.
-    Encoding(Box<Encode>),
+    Encoding(Box<Encoding>),
     /// Nothing: it is over.
     Ended,
 }
@@ -123,16 +124,20 @@ impl Job {
 
     /// A tensor that a task's work names.
     #[must_use]
-    pub fn tensor(&self, digest: Digest) -> Option<&Arc<Tensor>> {
-        self.embeddings.get(digest).or_else(|| {
-            let (name, source) = self.source()?;
-            (name == digest).then_some(source)
+    pub fn tensor(&self, digest: Digest) -> Option<Arc<Tensor>> {
+        self.embeddings.get(digest).map(Arc::clone).or_else(|| match &self.state {
+            State::Encoding(encoding) => encoding.tensor(digest),
+            _ => self.source().filter(|(name, _)| *name == digest).map(|(_, source)| Arc::clone(source)),
         })
     }
 
     /// All tensors that works of this job may name.
     pub fn tensors(&self) -> impl Iterator<Item = Digest> {
-        self.embeddings.digests().chain(self.source().map(|(digest, _)| digest))
+        let encoded = match &self.state {
+            State::Encoding(encoding) => encoding.digests(),
+            _ => Vec::new(),
+        };
+        self.embeddings.digests().chain(self.source().map(|(digest, _)| digest)).chain(encoded)
     }
 
     /// The latent that an exact decode's works name.
@@ -165,6 +170,11 @@ impl Job {
         if let Item::Decode(tile) = item {
             return self.decoded_tile(tile, answer);
         }
+        match item {
+            Item::Encode(tile) => return self.encode_done(Some(tile), answer),
+            Item::EncodeEnd => return self.encode_done(None, answer),
+            _ => {}
+        }
         let tensor = decoding::only(answer)?;
         match (item, &mut self.state) {
             (Item::Embed(text), State::Embedding(tensors)) => {
@@ -180,12 +190,6 @@ impl Job {
                 if pass.is_done() { self.denoised() } else { Ok(self.enqueue_groups(ready)) }
             }
             (Item::Upscale(tile), State::Upscaling(_)) => self.upscaled(tile, tensor),
-            (Item::Encode(tile), State::Encoding(encode)) => {
-                match encode.complete(tile, tensor, self.plan.facts().scaling_factor)? {
-                    Some(latent) => Ok(self.encoded(latent)),
-                    None => Ok(Vec::new()),
-                }
-            }
             // A task of a stage that is over cannot be open: a stage ends with its last task.
             _ => Ok(Vec::new()),
         }
@@ -202,18 +206,11 @@ impl Job {
                 self.state = State::Denoising(then, pass);
                 Ok(self.enqueue_groups(ready))
             }
-            (Computed::Enlarged(picture), State::Computing(_)) => {
-                let plan = match &self.plan.enlarge {
-                    Some(Enlarge::Picture { encode, .. } | Enlarge::Latent { encode: Some(encode), .. }) => {
-                        encode.clone()
-                    }
-                    _ => return Ok(Vec::new()),
-                };
-                let (tiles, channels) = (plan.tasks(), self.plan.facts().latent_channels as usize);
-                self.progress.enter(Stage::Upscale, tiles);
-                self.state = State::Encoding(Box::new(Encode::new(plan, picture, channels)));
-                Ok(self.enqueue_tiles(tiles, Item::Encode))
+            (Computed::Enlarged(encoding), State::Computing(_)) => {
+                let tasks = self.plan.encode().map_or(0, EncodePlan::tasks);
+                Ok(self.begin_encode(encoding, tasks))
             }
+            (Computed::Joined(encoding), State::Computing(_)) => Ok(self.end_encode(encoding)),
             (Computed::Dumped(dump), State::Computing(_)) => {
                 Ok(vec![Action::Finish(Output { dump: Some(dump) })])
             }
@@ -334,7 +331,7 @@ impl Job {
         let call = ((self.progress.stage as u64) << 32) | decoding.passed() as u64;
         let tiles = tiles.map(TileIndex);
         let requests = tiles.map(|tile| match source {
-            Some(source) => self.tasks.open_next(tile, call, source),
+            Some(source) => self.tasks.open_next(Item::Decode(tile), call, source),
             None => self.tasks.open(Item::Decode(tile), (call, 0), Vec::new()),
         });
         vec![Action::Enqueue(requests.collect())]

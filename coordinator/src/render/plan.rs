@@ -4,6 +4,7 @@
 //! rendered is refused now.
 
 mod decode;
+mod encode;
 mod enlarge;
 mod size;
 mod summary;
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use decode::{DecodePlan, ExactPlan};
+pub use encode::{EncodePlan, ExactEncodePlan};
 pub(super) use enlarge::Enlarge;
 pub use summary::{StageSummary, Summary, Unit};
 pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
@@ -40,8 +42,8 @@ pub enum Error {
     /// The VAE's tiles cannot be placed.
     #[error("vae tiles: {0}")]
     VaeTiles(grid::Error),
-    /// The decoder cannot be cut at its normalisations.
-    #[error("--vae exact: {sentence}; --vae blend decodes in tiles that do not know of each other")]
+    /// A network of the VAE cannot be cut at its normalisations.
+    #[error("--vae exact: {sentence}; --vae blend takes tiles that do not know of each other")]
     Exact {
         /// What was found.
         sentence: String,
@@ -207,6 +209,16 @@ impl Plan {
             }
             (None, Some(source)) => source,
             (None, None) => self.target(),
+        }
+    }
+
+    /// How the picture is encoded that the hires pass starts from, where it does.
+    pub(super) fn encode(&self) -> Option<&EncodePlan> {
+        match &self.enlarge {
+            Some(Enlarge::Picture { encode, .. } | Enlarge::Latent { encode: Some(encode), .. }) => {
+                Some(encode)
+            }
+            _ => None,
         }
     }
 

@@ -62,6 +62,9 @@ choice!("stage", status::Stage, wire::Stage {
     Embed <-> Embed, Base <-> Base, Upscale <-> Upscale, Hires <-> Hires, Decode <-> Decode, Save <-> Save,
 });
 choice!("failure", status::FailureClass, wire::FailureClass { Request <-> Request, Cluster <-> Cluster });
+choice!("part", task::Part, wire::VaePart {
+    Decoder <-> Decoder, Encoder <-> Encoder, EncoderEnd <-> EncoderEnd,
+});
 choice!("kind", task::FailureKind, wire::FailureKind {
     OutOfMemory <-> OutOfMemory,
     NotFinite <-> NotFinite,

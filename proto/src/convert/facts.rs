@@ -29,6 +29,7 @@ impl From<ModelFacts> for wire::ModelFacts {
             upscalers: facts.upscalers.into_iter().map(Into::into).collect(),
             has_encoder: facts.encodes_images,
             exact_decode: Some(facts.exact_decode.into()),
+            exact_encode: Some(facts.exact_encode.into()),
         }
     }
 }
@@ -54,6 +55,7 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
             upscalers,
             has_encoder,
             exact_decode,
+            exact_encode,
         } = message;
         let draft = facts::Draft {
             name,
@@ -72,6 +74,7 @@ impl TryFrom<wire::ModelFacts> for ModelFacts {
             upscalers: upscalers.into_iter().map(Into::into).collect(),
             encodes_images: has_encoder,
             exact_decode: required("exact_decode", exact_decode)?.try_into()?,
+            exact_encode: required("exact_encode", exact_encode)?.try_into()?,
         };
         Ok(Self::new(draft)?)
     }
@@ -81,7 +84,7 @@ impl From<Exactness> for wire::Exactness {
     fn from(exactness: Exactness) -> Self {
         use wire::exactness::Kind;
         let kind = match exactness {
-            Exactness::Cut { barriers, halo } => Kind::Cut(wire::Cut { barriers, halo }),
+            Exactness::Cut { barriers, halo, crossing } => Kind::Cut(wire::Cut { barriers, halo, crossing }),
             Exactness::Refused(sentence) => Kind::Refusal(sentence),
         };
         Self { kind: Some(kind) }
@@ -94,8 +97,8 @@ impl TryFrom<wire::Exactness> for Exactness {
     fn try_from(message: wire::Exactness) -> Result<Self, Error> {
         use wire::exactness::Kind;
         let wire::Exactness { kind } = message;
-        Ok(match required("exact_decode.kind", kind)? {
-            Kind::Cut(wire::Cut { barriers, halo }) => Self::Cut { barriers, halo },
+        Ok(match required("exactness.kind", kind)? {
+            Kind::Cut(wire::Cut { barriers, halo, crossing }) => Self::Cut { barriers, halo, crossing },
             Kind::Refusal(sentence) => Self::Refused(sentence),
         })
     }

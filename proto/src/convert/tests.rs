@@ -9,7 +9,7 @@ use prost::Message;
 use super::*;
 use crate::{
     Answer, Assignment, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, LeaseId,
-    ModelFacts, Moments, Outcome, Rect, Segment, Tensor, ToWorker, Work,
+    ModelFacts, Moments, Outcome, Part, Rect, Segment, Source, Tensor, ToWorker, Work,
     job::{self, Size, Target},
     wire,
 };
@@ -33,7 +33,9 @@ fn works() -> Vec<Work> {
         Work::Decode { latent: tensor() },
         Work::Upscale { network: "anime6b".into(), image: tensor(), keep: Rect::new(0, 0, 2, 1).unwrap() },
         Work::Advance {
-            source: Digest::new([8; 32]),
+            part: Part::Encoder,
+            canvas: Size { width: 64, height: 48 },
+            sources: vec![Source { place: Rect::new(0, 0, 5, 6).unwrap(), digest: Digest::new([8; 32]) }],
             core: Rect::new(1, 2, 3, 4).unwrap(),
             known: vec![moments()],
         },

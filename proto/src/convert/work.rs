@@ -1,7 +1,7 @@
 //! Tasks: a message in, one network run out, and back.
 
-use super::{Error, required};
-use crate::{Guidance, Moments, Rect, Segment, Work, wire};
+use super::{Error, choice::FromNumber, required};
+use crate::{Guidance, Moments, Part, Rect, Segment, Source, Work, job::Size, wire};
 
 impl From<Work> for wire::Work {
     fn from(work: Work) -> Self {
@@ -23,8 +23,11 @@ impl From<Work> for wire::Work {
                 image: Some((&image).into()),
                 keep: Some(keep.into()),
             }),
-            Work::Advance { source, core, known } => Kind::Advance(wire::Advance {
-                source: Some(source.into()),
+            Work::Advance { part, canvas, sources, core, known } => Kind::Advance(wire::Advance {
+                part: wire::VaePart::from(part).into(),
+                width: canvas.width,
+                height: canvas.height,
+                sources: sources.into_iter().map(Into::into).collect(),
                 core: Some(core.into()),
                 known: known.into_iter().map(Into::into).collect(),
             }),
@@ -62,8 +65,10 @@ impl TryFrom<wire::Work> for Work {
                 let keep = required("upscale.keep", keep)?.try_into()?;
                 Self::Upscale { network, image, keep }
             }
-            Kind::Advance(wire::Advance { source, core, known }) => Self::Advance {
-                source: required("advance.source", source)?.try_into()?,
+            Kind::Advance(wire::Advance { core, known, part, width, height, sources }) => Self::Advance {
+                part: Part::from_number(part)?,
+                canvas: Size { width, height },
+                sources: sources.into_iter().map(Source::try_from).collect::<Result<_, _>>()?,
                 core: required("advance.core", core)?.try_into()?,
                 known: known.into_iter().map(Moments::try_from).collect::<Result<_, _>>()?,
             },
@@ -136,6 +141,24 @@ impl TryFrom<wire::Region> for Rect {
     fn try_from(message: wire::Region) -> Result<Self, Error> {
         let wire::Region { x0, y0, x1, y1 } = message;
         Self::new(x0, y0, x1, y1).map_err(|_| Error::Range { field: "region" })
+    }
+}
+
+impl From<Source> for wire::Source {
+    fn from(Source { place, digest }: Source) -> Self {
+        Self { place: Some(place.into()), digest: Some(digest.into()) }
+    }
+}
+
+impl TryFrom<wire::Source> for Source {
+    type Error = Error;
+
+    fn try_from(message: wire::Source) -> Result<Self, Error> {
+        let wire::Source { place, digest } = message;
+        Ok(Self {
+            place: required("source.place", place)?.try_into()?,
+            digest: required("source.digest", digest)?.try_into()?,
+        })
     }
 }
 

@@ -113,6 +113,9 @@ pub struct ModelFacts {
     /// How the decoder can be run in tiles that share their statistics.
     #[prost(message, optional, tag = "17")]
     pub exact_decode: ::core::option::Option<Exactness>,
+    /// How the encoder can be; it is not read where has_encoder is false.
+    #[prost(message, optional, tag = "18")]
+    pub exact_encode: ::core::option::Option<Exactness>,
 }
 /// What the coordinator must know of an upscaling network to cut a picture for it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -153,9 +156,13 @@ pub struct Cut {
     /// Barriers that a tile passes: normalisations whose statistics are merged over all tiles.
     #[prost(uint32, tag = "1")]
     pub barriers: u32,
-    /// How far a tile reaches beyond its core where its own part of the network begins, latent px.
+    /// How far a tile reaches beyond its core where its own part of the network begins, px of the network's input.
     #[prost(uint32, tag = "2")]
     pub halo: u32,
+    /// Channels that tiles hand, at the result's resolution, to a last part that looks at the whole picture, as an encoder
+    /// has it; 0: tiles go through to the result.
+    #[prost(uint32, tag = "10")]
+    pub crossing: u32,
 }
 /// Sent by a task of its own, so that a long network call never looks like a dead worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -359,20 +366,36 @@ pub struct Region {
     #[prost(uint32, tag = "4")]
     pub y1: u32,
 }
-/// Runs one tile of the VAE decoder up to the next normalisation whose statistics are not known yet; the result is their
-/// part over the tile's core, or, when all are known, the decoded core \[1, 3, h, w\]. What a worker keeps of the tile
-/// between two such tasks spares it work and changes nothing.
+/// Runs one tile of a part of the VAE up to the next normalisation whose statistics are not known yet; the result is their
+/// part over the tile's core, or, when all are known, what the part makes of the core, \[1, c, h, w\]. A tile that is the
+/// whole picture runs to the network's end. What a worker keeps of the tile between two such tasks spares it work and
+/// changes nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Advance {
-    /// The whole latent \[1, c, h, w\], divided by the scaling factor: a kept tensor.
-    #[prost(message, optional, tag = "1")]
-    pub source: ::core::option::Option<Digest>,
-    /// The tile's own part of the canvas, latent px; cores cover the canvas and do not overlap.
+    /// The tile's own part of the canvas, px of the network's input; cores cover the canvas and do not overlap.
     #[prost(message, optional, tag = "2")]
     pub core: ::core::option::Option<Region>,
     /// Statistics of the whole picture, one entry per barrier passed, in order.
     #[prost(message, repeated, tag = "3")]
     pub known: ::prost::alloc::vec::Vec<Moments>,
+    #[prost(enumeration = "VaePart", tag = "4")]
+    pub part: i32,
+    /// The canvas, px of the network's input.
+    #[prost(uint32, tag = "5")]
+    pub width: u32,
+    #[prost(uint32, tag = "6")]
+    pub height: u32,
+    /// What the tile reads: kept tensors that together hold it.
+    #[prost(message, repeated, tag = "7")]
+    pub sources: ::prost::alloc::vec::Vec<Source>,
+}
+/// A kept tensor \[1, c, h, w\] and where it lies.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Source {
+    #[prost(message, optional, tag = "1")]
+    pub place: ::core::option::Option<Region>,
+    #[prost(message, optional, tag = "2")]
+    pub digest: ::core::option::Option<Digest>,
 }
 /// Count, mean and sum of squared distances from the mean, per group of a normalisation.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -481,6 +504,42 @@ impl FailureKind {
             "FAILURE_KIND_WRONG_SHAPE" => Some(Self::WrongShape),
             "FAILURE_KIND_UNSUPPORTED" => Some(Self::Unsupported),
             "FAILURE_KIND_ENGINE" => Some(Self::Engine),
+            _ => None,
+        }
+    }
+}
+/// A part of a VAE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum VaePart {
+    Unspecified = 0,
+    /// The decoder. Its source is the whole latent, divided by the scaling factor.
+    Decoder = 1,
+    /// The encoder up to its last part. The sources are of the picture, in -1..1: the core and the halo around it.
+    Encoder = 2,
+    /// The encoder's last part, one tile. The sources are what the tiles have made, all of it, px of the result.
+    EncoderEnd = 3,
+}
+impl VaePart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VAE_PART_UNSPECIFIED",
+            Self::Decoder => "VAE_PART_DECODER",
+            Self::Encoder => "VAE_PART_ENCODER",
+            Self::EncoderEnd => "VAE_PART_ENCODER_END",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VAE_PART_UNSPECIFIED" => Some(Self::Unspecified),
+            "VAE_PART_DECODER" => Some(Self::Decoder),
+            "VAE_PART_ENCODER" => Some(Self::Encoder),
+            "VAE_PART_ENCODER_END" => Some(Self::EncoderEnd),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use tessera_proto::Tensor;
 
-use super::{DeviceSpec, Engine, Error, Named, Network, Runtime};
+use super::{DeviceSpec, Engine, Error, Named, Network, Runtime, Vae};
 use crate::graph::{GraphFacts, attention::Fused, staged::Staged};
 use session::Session;
 
@@ -31,8 +31,8 @@ pub struct OnnxEngine {
     options: Options,
     files: HashMap<Network, PathBuf>,
     sessions: HashMap<Network, Session>,
-    /// The decoder in stages, and the file that it was cut from.
-    stages: Option<(Arc<Staged>, PathBuf)>,
+    /// Networks in stages, and the files that they were cut from.
+    stages: HashMap<Vae, (Arc<Staged>, PathBuf)>,
 }
 
 // === impl OnnxEngine ===
@@ -44,7 +44,7 @@ impl OnnxEngine {
     /// The library lacks what the device needs.
     pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
         provider::of(&runtime, options.device)?;
-        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new(), stages: None })
+        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new(), stages: HashMap::new() })
     }
 
     /// Names the graph file of a network; replaces an earlier one.
@@ -53,10 +53,12 @@ impl OnnxEngine {
         self.files.insert(network, file.into());
     }
 
-    /// Gives the decoder's stages, cut from `file`; each is loaded at its first use.
-    pub fn add_stages(&mut self, stages: Arc<Staged>, file: impl Into<PathBuf>) {
-        self.sessions.retain(|network, _| !matches!(network, Network::DecoderStage { .. }));
-        self.stages = Some((stages, file.into()));
+    /// Gives a network's stages, cut from `file`; each is loaded at its first use.
+    pub fn add_stages(&mut self, of: Vae, stages: Arc<Staged>, file: impl Into<PathBuf>) {
+        let is_stage =
+            |network: &Network| matches!(network, Network::Stage { of: network, .. } if *network == of);
+        self.sessions.retain(|network, _| !is_stage(network));
+        self.stages.insert(of, (stages, file.into()));
     }
 
     /// Loads a network now, so that a damaged file is known before any work begins. Returns what was rewritten.
@@ -88,8 +90,8 @@ impl OnnxEngine {
 
     fn load_session(&self, network: &Network) -> Result<Session, Error> {
         let absent = || Error::Absent { network: network.clone() };
-        if let Network::DecoderStage { index, widened } = network {
-            let (staged, file) = self.stages.as_ref().ok_or_else(absent)?;
+        if let Network::Stage { of, index, widened } = network {
+            let (staged, file) = self.stages.get(of).ok_or_else(absent)?;
             let stage = staged.stages().get(*index).ok_or_else(absent)?;
             let model = if *widened { stage.widened() } else { stage.model().clone() };
             return Session::of_model(&self.runtime, self.options, network, (model, file));

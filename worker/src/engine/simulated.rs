@@ -9,9 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::{ModelFacts, Tensor, facts::SIMULATED_BARRIERS};
+use tessera_proto::{
+    ModelFacts, Tensor,
+    facts::{SIMULATED_BARRIERS, SIMULATED_ENCODER_BARRIERS},
+};
 
-use super::{Engine, Error, Named, Network, Value};
+use super::{Engine, Error, Named, Network, Vae, Value};
 use crate::graph::{Dim, Element, GraphFacts, Slot};
 
 /// Image px per latent px and side.
@@ -39,7 +42,7 @@ impl Simulated {
             Network::TextEncoder => self.embed(network, ids(network, inputs, "input_ids")?),
             Network::Unet => predict(network, inputs),
             Network::VaeEncoder => encode(network, image(network, inputs, "sample")?),
-            Network::DecoderStage { .. } => image(network, inputs, "tile").cloned(),
+            Network::Stage { .. } => image(network, inputs, "tile").cloned(),
             Network::VaeDecoder => enlarge(network, image(network, inputs, "latent_sample")?, SCALE),
             Network::Upscaler(name) => upscale(network, name, image(network, inputs, "input")?),
         }
@@ -71,7 +74,8 @@ impl Engine for Simulated {
         let results = outputs.iter().map(|_| result.clone()).collect();
         // What the arithmetic took is part of the delay, so that a call takes the same for any tile.
         let delay = match network {
-            Network::DecoderStage { .. } => self.delay / (SIMULATED_BARRIERS + 1),
+            Network::Stage { of: Vae::Decoder, .. } => self.delay / (SIMULATED_BARRIERS + 1),
+            Network::Stage { of: Vae::Encoder, .. } => self.delay / (SIMULATED_ENCODER_BARRIERS + 1),
             _ => self.delay,
         };
         thread::sleep(delay.saturating_sub(start.elapsed()));
@@ -197,7 +201,7 @@ fn facts(network: &Network, width: usize) -> GraphFacts {
             )
         }
         Network::VaeEncoder => (vec![image("sample", 3)], vec![image("latent_parameters", 8)]),
-        Network::DecoderStage { .. } => (vec![image("tile", 1)], vec![image("tile", 1)]),
+        Network::Stage { .. } => (vec![image("tile", 1)], vec![image("tile", 1)]),
         Network::VaeDecoder => (vec![image("latent_sample", 4)], vec![image("sample", 3)]),
         Network::Upscaler(_) => (vec![image("input", 3)], vec![image("output", 3)]),
     };

@@ -1,37 +1,47 @@
-//! The exact decode of a real network: a graph cut into stages, latents and statistics in, parts of statistics or pixels
-//! out.
+//! The exact decode and encode of a real network: a graph cut into stages, pictures and statistics in, parts of statistics
+//! or results out.
 //!
-//! The stages before the last keys and values run on the whole latent, once for each latent: they are cheap there and
-//! every tile's attention needs all of them. From there on each tile goes its own way and keeps, between two calls, the
-//! planes that its next stage reads.
+//! A decoder's stages before the last keys and values run on the whole latent, once for each latent: they are cheap there
+//! and every tile's attention needs all of them. From there on each tile goes its own way and keeps, between two calls,
+//! the planes that its next stage reads. An encoder's tiles come first, and what they have made is joined for the stages
+//! with the attention.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
-use tessera_proto::{Affine, Answer, Digest, Moments, Rect, Tensor, facts::Exactness};
+use tessera_proto::{Affine, Answer, Digest, Moments, Part, Rect, Source, Tensor, job::Size};
 
-use super::Stages;
+use super::{Stages, Step, cut::end, stager::Stager};
 use crate::{
-    engine::{Engine, Error, Named, Network, Value},
-    graph::staged::{Canvas, Core, Extent, Patch, Run, Section, Staged, Tile, TileError},
+    engine::{Engine, Error, Vae},
+    graph::staged::{Canvas, Core, Extent, Patch, Section, Staged, Tile, TileError},
 };
 
 /// Most bytes that a stage's activations take at once; larger tiles are run in pieces. A constant, so that every worker
 /// cuts alike.
 const PIECE_BYTES: u64 = 1 << 30;
 
-/// A network in stages, and what is kept of the latents under way.
+/// A network in stages, and what is kept of the pictures under way.
 pub struct GraphStages {
+    network: Vae,
     staged: Arc<Staged>,
-    latents: HashMap<Digest, Latent>,
+    pictures: HashMap<Origin, Picture>,
 }
 
-/// A latent under way.
-struct Latent {
+/// What tiles are computed from: all tiles of a latent have the same, each tile of a picture its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    canvas: Size,
+    sources: Vec<Source>,
+}
+
+/// A picture under way, or a part of one.
+struct Picture {
     canvas: Canvas,
-    /// The latent itself, and what the stages on the whole have made.
+    /// The source itself, and what the stages on the whole have made.
     planes: BTreeMap<usize, Patch>,
     shared: BTreeMap<usize, Arc<Tensor>>,
     /// Normalisations of the whole stages.
@@ -49,86 +59,127 @@ struct Progress {
     waiting: VecDeque<(usize, Moments)>,
 }
 
-/// An engine as stages see it.
-struct Stager<'e>(&'e mut dyn Engine);
-
-/// How a network can be cut: what the coordinator must know beforehand.
-#[must_use]
-pub fn exactness(staged: &Staged) -> Exactness {
-    let refused = || Exactness::Refused("no part of the decoder can be run in tiles".to_owned());
-    let Some(section) = staged.sections().iter().find(|section| section.extent == Extent::Tiles) else {
-        return refused();
-    };
-    let counted =
-        staged.stages()[section.stages.clone()].iter().map(|stage| stage.counts().len()).sum::<usize>();
-    // A tile in the middle of a large canvas has its full halo on every side.
-    let (canvas, core) = (Canvas { width: 1024, height: 1024 }, Rect::new(480, 480, 544, 544));
-    let halo = core.ok().and_then(|core| {
-        let regions = staged.regions(section, canvas, Core::Input(core)).ok()?;
-        let sides = regions.entries(staged).into_iter().filter_map(|plane| regions.halo(plane));
-        sides.flatten().max()
-    });
-    match (u32::try_from(counted), halo) {
-        (Ok(barriers), Some(halo)) => Exactness::Cut { barriers, halo },
-        _ => refused(),
+/// What several tensors hold together; `None` when one is no picture of its place's size.
+fn assembled(sources: &[(Source, &Tensor)]) -> Option<Patch> {
+    let patch = |(source, tensor): &(Source, &Tensor)| Patch::new(source.place, (*tensor).clone());
+    if let [source] = sources {
+        return patch(source);
     }
+    let places = || sources.iter().map(|(source, _)| source.place);
+    let place = Rect::new(
+        places().map(Rect::x0).min()?,
+        places().map(Rect::y0).min()?,
+        places().map(Rect::x1).max()?,
+        places().map(Rect::y1).max()?,
+    );
+    let channels = *sources.first()?.1.shape().get(1)?;
+    let mut whole = Patch::blank(place.ok()?, channels)?;
+    let mut area = 0;
+    for source in sources {
+        let part = patch(source)?;
+        area += part.place().area();
+        whole.paste(&part);
+    }
+    (area == whole.place().area()).then_some(whole)
 }
 
 // === impl GraphStages ===
 
 impl GraphStages {
-    /// A decoder that was cut into stages, which the engine knows as [`Network::DecoderStage`].
+    /// A network that was cut into stages, which the engine knows as [`Network::Stage`](crate::engine::Network::Stage).
     #[must_use]
-    pub fn new(staged: Arc<Staged>) -> Self {
-        Self { staged, latents: HashMap::new() }
+    pub fn new(network: Vae, staged: Arc<Staged>) -> Self {
+        Self { network, staged, pictures: HashMap::new() }
     }
 
-    fn section(&self, extent: Extent) -> Option<&Section> {
-        self.staged.sections().iter().find(|section| section.extent == extent)
+    fn failed(&self, reason: impl ToString) -> Error {
+        Error::Failed { network: self.network.network(), reason: reason.to_string() }
     }
 
-    /// Runs the stages on the whole latent.
-    fn begin(&self, engine: &mut dyn Engine, source: &Tensor) -> Result<Latent, Error> {
-        let [_, _, height, width] = source.nchw().unwrap_or_default();
-        let side = |length: usize| u32::try_from(length).ok().filter(|&length| 0 < length);
-        let (Some(width), Some(height)) = (side(width), side(height)) else {
-            return Err(failed(format!("a latent of shape {:?} is no picture", source.shape())));
-        };
-        let all = Rect::new(0, 0, width, height).map_err(|error| failed(error.to_string()))?;
-        let input =
-            Patch::new(all, source.clone()).ok_or_else(|| failed("the latent is no picture".to_owned()))?;
-        let mut latent = Latent {
+    fn of_tile(&self, error: TileError<Error>) -> Error {
+        match error {
+            TileError::Run(error) => error,
+            other => self.failed(other),
+        }
+    }
+
+    /// Takes in the sources and runs the stages on the whole, where these come first.
+    fn begin(&self, engine: &mut dyn Engine, step: &Step<'_>) -> Result<Picture, Error> {
+        let Size { width, height } = step.canvas;
+        let input = assembled(step.sources)
+            .ok_or_else(|| self.failed("the sources of a tile do not make a picture"))?;
+        let mut picture = Picture {
             canvas: Canvas { width, height },
             planes: BTreeMap::from([(self.staged.input(), input)]),
             shared: BTreeMap::new(),
             factors: BTreeMap::new(),
             tiles: HashMap::new(),
         };
-        let Some(section) = self.section(Extent::Whole) else { return Ok(latent) };
-        let mut tile = self.tile(&latent, section, all)?;
-        while tile.next() < section.stages.end {
-            let counted = tile.advance(&mut Stager(engine), &latent.factors, PIECE_BYTES).map_err(of_tile)?;
-            for (norm, moments) in counted {
-                latent.factors.insert(norm, self.affine(norm, &moments)?);
-            }
-        }
-        latent.shared = tile.shared().clone();
-        latent.planes.append(tile.planes_mut());
-        Ok(latent)
+        let Some(section) = self.staged.sections().first().filter(|section| section.extent == Extent::Whole)
+        else {
+            return Ok(picture);
+        };
+        let mut tile = self.run_whole(engine, section, &mut picture)?;
+        picture.shared = tile.shared().clone();
+        picture.planes.append(tile.planes_mut());
+        Ok(picture)
     }
 
-    fn tile(&self, latent: &Latent, section: &Section, core: Rect) -> Result<Tile, Error> {
+    /// Runs a section that looks at the whole picture, which knows its statistics itself.
+    fn run_whole(
+        &self,
+        engine: &mut dyn Engine,
+        section: &Section,
+        picture: &mut Picture,
+    ) -> Result<Tile, Error> {
+        let Canvas { width, height } = picture.canvas;
+        let all = Rect::new(0, 0, width, height).map_err(|error| self.failed(error))?;
+        let mut tile = self.tile(picture, section, all)?;
+        let mut stager = Stager { engine, network: self.network };
+        while tile.next() < section.stages.end {
+            let counted = tile.advance(&mut stager, &picture.factors, PIECE_BYTES);
+            for (norm, moments) in counted.map_err(|error| self.of_tile(error))? {
+                picture.factors.insert(norm, self.affine(norm, &moments)?);
+            }
+        }
+        Ok(tile)
+    }
+
+    /// Runs the end of an encoder on what its tiles have made of the whole picture.
+    fn conclude(&self, engine: &mut dyn Engine, canvas: Canvas, made: Patch) -> Result<Answer, Error> {
+        let (section, plane) =
+            end(&self.staged).ok_or_else(|| self.failed("its tiles go through to the result"))?;
+        let mut factors = BTreeMap::new();
+        let before = &self.staged.stages()[..section.stages.start];
+        for &norm in before.iter().flat_map(|stage| stage.counts()) {
+            if self.staged.norms()[norm].plane == plane {
+                let place = made.place();
+                let all =
+                    Rect::new(0, 0, place.width(), place.height()).map_err(|error| self.failed(error))?;
+                let moments = Moments::of(made.tensor(), all).map_err(|error| self.failed(error))?;
+                factors.insert(norm, self.affine(norm, &moments)?);
+            }
+        }
+        let planes = BTreeMap::from([(plane, made)]);
+        let mut picture = Picture { canvas, planes, shared: BTreeMap::new(), factors, tiles: HashMap::new() };
+        let mut tile = self.run_whole(engine, section, &mut picture)?;
+        let result = tile.planes_mut().remove(&self.staged.output());
+        let result = result.ok_or_else(|| self.failed("the last stage has no result"))?;
+        Ok(Answer::Tensors(vec![result.into_tensor()]))
+    }
+
+    fn tile(&self, picture: &Picture, section: &Section, core: Rect) -> Result<Tile, Error> {
         let regions = self
             .staged
-            .regions(section, latent.canvas, Core::Input(core))
-            .map_err(|error| failed(error.to_string()))?;
-        let shared = latent.shared.iter().map(|(&index, tensor)| (index, Arc::clone(tensor)));
-        Tile::new(Arc::clone(&self.staged), regions, |plane| latent.planes.get(&plane), shared)
-            .map_err(|error| failed(error.to_string()))
+            .regions(section, picture.canvas, Core::Input(core))
+            .map_err(|error| self.failed(error))?;
+        let shared = picture.shared.iter().map(|(&index, tensor)| (index, Arc::clone(tensor)));
+        Tile::new(Arc::clone(&self.staged), regions, |plane| picture.planes.get(&plane), shared)
+            .map_err(|error| self.failed(error))
     }
 
     fn affine(&self, norm: usize, moments: &Moments) -> Result<Affine, Error> {
-        self.staged.norms()[norm].numbers.affine(moments).map_err(|error| failed(error.to_string()))
+        self.staged.norms()[norm].numbers.affine(moments).map_err(|error| self.failed(error))
     }
 
     fn groups(&self, norm: usize) -> usize {
@@ -140,67 +191,77 @@ impl GraphStages {
         &self,
         engine: &mut dyn Engine,
         progress: &mut Progress,
-        (known, alone): (&[Moments], bool),
+        step: &Step<'_>,
     ) -> Result<Answer, Error> {
-        let end = progress.tile.regions().stages().end;
-        loop {
+        let (known, last) = (step.known, progress.tile.regions().stages().end);
+        let mut stager = Stager { engine, network: self.network };
+        while progress.tile.next() < last {
             while let Some((norm, own)) = progress.waiting.front() {
                 let affine = match known.get(progress.passed) {
                     Some(whole) => self.affine(*norm, whole)?,
                     // The tile is the whole picture.
-                    None if alone => self.affine(*norm, own)?,
+                    None if step.is_alone() => self.affine(*norm, own)?,
                     None => {
                         let grouped = own.grouped(self.groups(*norm));
-                        return grouped.map(Answer::Moments).map_err(|error| failed(error.to_string()));
+                        return grouped.map(Answer::Moments).map_err(|error| self.failed(error));
                     }
                 };
                 progress.factors.insert(*norm, affine);
                 progress.passed += 1;
                 progress.waiting.pop_front();
             }
-            if progress.tile.next() == end {
-                break;
-            }
-            let counted = progress
-                .tile
-                .advance(&mut Stager(engine), &progress.factors, PIECE_BYTES)
-                .map_err(of_tile)?;
-            progress.waiting = counted.into();
+            let counted = progress.tile.advance(&mut stager, &progress.factors, PIECE_BYTES);
+            progress.waiting = counted.map_err(|error| self.of_tile(error))?.into();
         }
         if progress.passed < known.len() {
-            return Err(failed(format!("{} statistics for {} normalisations", known.len(), progress.passed)));
+            return Err(self.failed(format_args!(
+                "{} statistics for {} normalisations",
+                known.len(),
+                progress.passed
+            )));
         }
-        let output = self.staged.output();
-        let core = progress.tile.regions().core(output);
-        let pixels = core.and_then(|core| progress.tile.planes().get(&output)?.crop(core));
-        let pixels = pixels.ok_or_else(|| failed("the tile has no pixels".to_owned()))?;
-        Ok(Answer::Tensors(vec![pixels.into_owned().into_tensor()]))
+        let canvas = Canvas { width: step.canvas.width, height: step.canvas.height };
+        let made = self.made(progress)?;
+        if step.is_alone() && end(&self.staged).is_some() {
+            return self.conclude(stager.engine, canvas, made);
+        }
+        Ok(Answer::Tensors(vec![made.into_tensor()]))
+    }
+
+    /// What a tile that is at its end has made of its core.
+    fn made(&self, progress: &Progress) -> Result<Patch, Error> {
+        let plane = end(&self.staged).map_or(self.staged.output(), |(_, plane)| plane);
+        let core = progress.tile.regions().core(plane);
+        let made = core.and_then(|core| progress.tile.planes().get(&plane)?.crop(core));
+        made.map(Cow::into_owned).ok_or_else(|| self.failed("the tile has no pixels"))
     }
 }
 
 impl Stages for GraphStages {
-    fn advance(
-        &mut self,
-        engine: &mut dyn Engine,
-        (digest, source): (Digest, &Tensor),
-        core: Rect,
-        known: &[Moments],
-    ) -> Result<Answer, Error> {
-        let mut latent = match self.latents.remove(&digest) {
-            Some(latent) => latent,
-            None => self.begin(engine, source)?,
+    fn advance(&mut self, engine: &mut dyn Engine, step: &Step<'_>) -> Result<Answer, Error> {
+        if step.part == Part::EncoderEnd {
+            let made = assembled(step.sources)
+                .ok_or_else(|| self.failed("what the tiles have made does not make a picture"))?;
+            let canvas = Canvas { width: step.canvas.width, height: step.canvas.height };
+            return self.conclude(engine, canvas, made);
+        }
+        let sources = step.sources.iter().map(|(source, _)| *source).collect();
+        let origin = Origin { canvas: step.canvas, sources };
+        let mut picture = match self.pictures.remove(&origin) {
+            Some(picture) => picture,
+            None => self.begin(engine, step)?,
         };
-        let result = self.advance_tile(engine, &mut latent, core, known);
-        self.latents.insert(digest, latent);
+        let result = self.advance_tile(engine, &mut picture, step);
+        self.pictures.insert(origin, picture);
         result
     }
 
     fn forget(&mut self, source: Digest) {
-        self.latents.remove(&source);
+        self.pictures.retain(|origin, _| origin.sources.iter().all(|part| part.digest != source));
     }
 
     fn forget_all(&mut self) {
-        self.latents.clear();
+        self.pictures.clear();
     }
 }
 
@@ -208,27 +269,25 @@ impl GraphStages {
     fn advance_tile(
         &self,
         engine: &mut dyn Engine,
-        latent: &mut Latent,
-        core: Rect,
-        known: &[Moments],
+        picture: &mut Picture,
+        step: &Step<'_>,
     ) -> Result<Answer, Error> {
-        let all = latent.canvas;
-        let alone = core.area() == u64::from(all.width) * u64::from(all.height);
         // A tile that is further than asked was asked for twice, or by another coordinator: it begins again.
-        let kept = latent.tiles.remove(&core).filter(|progress| progress.passed <= known.len());
+        let kept = picture.tiles.remove(&step.core).filter(|progress| progress.passed <= step.known.len());
         let mut progress = match kept {
             Some(progress) => progress,
             None => {
-                let section =
-                    self.section(Extent::Tiles).ok_or_else(|| failed("no stage runs in tiles".to_owned()))?;
-                let tile = self.tile(latent, section, core)?;
-                let factors = latent.factors.clone();
+                let tiles = |section: &&Section| section.extent == Extent::Tiles;
+                let section = self.staged.sections().iter().find(tiles);
+                let section = section.ok_or_else(|| self.failed("no stage runs in tiles"))?;
+                let tile = self.tile(picture, section, step.core)?;
+                let factors = picture.factors.clone();
                 Progress { tile, factors, passed: 0, waiting: VecDeque::new() }
             }
         };
-        let answer = self.go_on(engine, &mut progress, (known, alone))?;
+        let answer = self.go_on(engine, &mut progress, step)?;
         if matches!(answer, Answer::Moments(_)) {
-            latent.tiles.insert(core, progress);
+            picture.tiles.insert(step.core, progress);
         }
         Ok(answer)
     }
@@ -236,46 +295,9 @@ impl GraphStages {
 
 impl std::fmt::Debug for GraphStages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GraphStages").field("latents", &self.latents.len()).finish_non_exhaustive()
-    }
-}
-
-// === impl Stager ===
-
-impl Run for Stager<'_> {
-    type Error = Error;
-
-    /// In fp16 a stage can overflow: it is then run once more with all computation in fp32.
-    fn run(
-        &mut self,
-        stage: usize,
-        inputs: &[(&str, &Tensor)],
-        outputs: &[&str],
-    ) -> Result<Vec<Tensor>, Error> {
-        let inputs: Vec<Named<'_>> =
-            inputs.iter().map(|&(name, tensor)| Named { name, value: Value::Tensor(tensor) }).collect();
-        let network = Network::DecoderStage { index: stage, widened: false };
-        let results = self.0.run(&network, &inputs, outputs)?;
-        if results.iter().all(Tensor::is_finite) {
-            return Ok(results);
-        }
-        tracing::warn!(stage, "a stage of the decoder overflowed, it runs again in fp32");
-        let network = Network::DecoderStage { index: stage, widened: true };
-        let results = self.0.run(&network, &inputs, outputs)?;
-        match results.iter().position(|tensor| !tensor.is_finite()) {
-            None => Ok(results),
-            Some(index) => Err(Error::NotFinite { network, output: outputs[index].to_owned() }),
-        }
-    }
-}
-
-fn failed(reason: String) -> Error {
-    Error::Failed { network: Network::VaeDecoder, reason }
-}
-
-fn of_tile(error: TileError<Error>) -> Error {
-    match error {
-        TileError::Run(error) => error,
-        other => failed(other.to_string()),
+        f.debug_struct("GraphStages")
+            .field("network", &self.network)
+            .field("pictures", &self.pictures.len())
+            .finish_non_exhaustive()
     }
 }

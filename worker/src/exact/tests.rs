@@ -2,25 +2,51 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use tessera_proto::{Answer, Digest, Moments, Rect, Tensor, facts::Exactness};
+use tessera_proto::{Answer, Digest, Moments, Rect, Source, Tensor, facts::Exactness, job::Size};
 
 use super::*;
 use crate::{
     engine::{Engine, Named, Network, OnnxEngine, Options, Runtime, Value, library::Places},
-    graph::{Model, staged::Staged},
+    graph::{
+        Model,
+        staged::{Patch, Staged},
+    },
 };
 
 /// A decoder's engine and stages.
 fn decoder(folder: &str) -> (OnnxEngine, Arc<Staged>) {
-    let file =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("vae_decoder/model.onnx");
+    network(Vae::Decoder, folder)
+}
+
+/// The engine and the stages of a folder's network.
+fn network(of: Vae, folder: &str) -> (OnnxEngine, Arc<Staged>) {
+    let file = format!("../{folder}/{}/model.onnx", of.network());
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let runtime = Runtime::load(&Places::of_process(None)).unwrap_or_else(|error| panic!("{error}"));
     let options = Options { device: "cpu:1".parse().unwrap(), fuse: true };
     let mut engine = OnnxEngine::new(runtime, options).unwrap();
     let staged = Arc::new(Staged::cut(&Model::parse(fs::read(&file).unwrap().into()).unwrap()).unwrap());
-    engine.add(Network::VaeDecoder, &file);
-    engine.add_stages(Arc::clone(&staged), &file);
+    engine.add(of.network(), &file);
+    engine.add_stages(of, Arc::clone(&staged), &file);
     (engine, staged)
+}
+
+/// A step of a tile of a decoder.
+fn advance(
+    (stages, engine): (&mut GraphStages, &mut OnnxEngine),
+    latent: &Tensor,
+    core: Rect,
+    known: &[Moments],
+) -> Result<Answer, Error> {
+    let canvas = size_of(latent);
+    let place = Rect::new(0, 0, canvas.width, canvas.height).unwrap();
+    let sources = [(Source { place, digest: Digest::of(latent) }, latent)];
+    stages.advance(engine, &Step { part: Part::Decoder, canvas, sources: &sources, core, known })
+}
+
+fn size_of(tensor: &Tensor) -> Size {
+    let [_, _, height, width] = tensor.nchw().unwrap().map(|length| u32::try_from(length).unwrap());
+    Size { width, height }
 }
 
 /// Quiet in one corner, busy in another, drifting: what shows seams best. `[1, 4, h, w]`.
@@ -52,11 +78,11 @@ fn decode(
     let [_, _, height, width] = source.nchw().unwrap();
     let mut picture = Tensor::zeros([1, 3, 8 * height, 8 * width]).unwrap();
     let cores = cores(u32::try_from(height).unwrap(), u32::try_from(width).unwrap(), side);
-    let (named, mut known) = ((Digest::of(source), source), Vec::new());
+    let mut known = Vec::new();
     loop {
         let mut whole: Option<Moments> = None;
         for &core in &cores {
-            match stages.advance(engine, named, core, &known).unwrap() {
+            match advance((&mut *stages, &mut *engine), source, core, &known).unwrap() {
                 Answer::Moments(part) => match &mut whole {
                     Some(whole) => whole.merge(&part).unwrap(),
                     None => whole = Some(part),
@@ -80,10 +106,10 @@ fn paste(picture: &mut Tensor, pixels: &Tensor, core: Rect) {
     }
 }
 
-fn untiled(engine: &mut OnnxEngine, source: &Tensor) -> Tensor {
-    let facts = engine.facts(&Network::VaeDecoder).unwrap().clone();
+fn untiled((network, engine): (Network, &mut OnnxEngine), source: &Tensor) -> Tensor {
+    let facts = engine.facts(&network).unwrap().clone();
     let input = Named { name: &facts.inputs[0].name, value: Value::Tensor(source) };
-    engine.run(&Network::VaeDecoder, &[input], &[&facts.outputs[0].name]).unwrap().remove(0)
+    engine.run(&network, &[input], &[&facts.outputs[0].name]).unwrap().remove(0)
 }
 
 fn distance(a: &Tensor, b: &Tensor) -> f32 {
@@ -94,9 +120,9 @@ fn distance(a: &Tensor, b: &Tensor) -> f32 {
 fn tiles_of_any_size_give_the_untiled_decode() {
     for (folder, size) in [("tests/models/tiny-sd15", (24, 37)), ("deploy/models/demo", (33, 20))] {
         let (mut engine, staged) = decoder(folder);
-        let mut stages = GraphStages::new(staged);
+        let mut stages = GraphStages::new(Vae::Decoder, staged);
         let source = latent(size.0, size.1);
-        let whole = untiled(&mut engine, &source);
+        let whole = untiled((Network::VaeDecoder, &mut engine), &source);
         let (alone, none) = decode((&mut stages, &mut engine), &source, 99);
         assert!(none.is_empty(), "one tile needs nobody's statistics");
         for side in [9, 16] {
@@ -115,14 +141,13 @@ fn tiles_of_any_size_give_the_untiled_decode() {
 fn a_worker_that_takes_over_gives_the_same_bytes() {
     let (mut engine, staged) = decoder("tests/models/tiny-sd15");
     let source = latent(16, 24);
-    let mut first = GraphStages::new(Arc::clone(&staged));
+    let mut first = GraphStages::new(Vae::Decoder, Arc::clone(&staged));
     let (picture, known) = decode((&mut first, &mut engine), &source, 12);
-    let named = (Digest::of(&source), &source);
     let core = Rect::new(12, 0, 24, 12).unwrap();
     for passed in [0, 1, known.len() / 2, known.len()] {
-        let mut other = GraphStages::new(Arc::clone(&staged));
-        let answer = other.advance(&mut engine, named, core, &known[..passed]).unwrap();
-        assert_eq!(answer, first.advance(&mut engine, named, core, &known[..passed]).unwrap());
+        let mut other = GraphStages::new(Vae::Decoder, Arc::clone(&staged));
+        let answer = advance((&mut other, &mut engine), &source, core, &known[..passed]).unwrap();
+        assert_eq!(answer, advance((&mut first, &mut engine), &source, core, &known[..passed]).unwrap());
         if let Answer::Tensors(tensors) = answer {
             let mut again = picture.clone();
             paste(&mut again, &tensors[0], core);
@@ -134,10 +159,9 @@ fn a_worker_that_takes_over_gives_the_same_bytes() {
 #[test]
 fn what_does_not_fit_is_refused_in_words() {
     let (mut engine, staged) = decoder("tests/models/tiny-sd15");
-    let (mut stages, source) = (GraphStages::new(staged), latent(8, 8));
-    let named = (Digest::of(&source), &source);
+    let (mut stages, source) = (GraphStages::new(Vae::Decoder, staged), latent(8, 8));
     let mut refusal = |core: Rect, known: &[Moments]| {
-        stages.advance(&mut engine, named, core, known).unwrap_err().to_string()
+        advance((&mut stages, &mut engine), &source, core, known).unwrap_err().to_string()
     };
     let outside = refusal(Rect::new(4, 4, 12, 8).unwrap(), &[]);
     assert!(outside.contains("leaves the picture"), "{outside}");
@@ -149,8 +173,117 @@ fn what_does_not_fit_is_refused_in_words() {
 #[test]
 fn barriers_and_halo_are_those_of_the_graph() {
     let (_, staged) = decoder("tests/models/tiny-sd15");
-    let Exactness::Cut { barriers, halo } = exactness(&staged) else { panic!("it can be cut") };
+    let Exactness::Cut { barriers, halo, crossing } = exactness(Vae::Decoder, &staged) else {
+        panic!("it can be cut")
+    };
     // 22 normalisations, 3 of them before the attention; 8.5 latent px behind the middle block and 2 in it.
     assert_eq!(barriers, 19);
     assert!((10..=12).contains(&halo), "{halo}");
+    assert_eq!(crossing, 0);
+    let (_, staged) = network(Vae::Encoder, "tests/models/tiny-sd15");
+    // Three resolutions of one block, two normalisations each; the next one looks at what the tiles hand over. Px that a
+    // block of 8 looks at: 1 for the first convolution, 2, 4 and 8 for the blocks, 1, 2 and 4 for halving them.
+    let cut = Exactness::Cut { barriers: 6, halo: 22, crossing: 16 };
+    assert_eq!(exactness(Vae::Encoder, &staged), cut);
+}
+
+/// Plays the coordinator with an encoder; tiles see `halo` px around their cores.
+fn encode(
+    (stages, engine): (&mut GraphStages, &mut OnnxEngine),
+    image: &Tensor,
+    side: u32,
+    halo: u32,
+) -> Tensor {
+    let canvas = size_of(image);
+    let whole = Patch::new(Rect::new(0, 0, canvas.width, canvas.height).unwrap(), image.clone()).unwrap();
+    let cores = cores(canvas.height, canvas.width, side);
+    let crops: Vec<(Source, Tensor)> = cores
+        .iter()
+        .map(|core| {
+            let place = Rect::new(
+                core.x0().saturating_sub(halo),
+                core.y0().saturating_sub(halo),
+                canvas.width.min(core.x1() + halo),
+                canvas.height.min(core.y1() + halo),
+            );
+            let crop = whole.crop(place.unwrap()).unwrap().into_owned();
+            let digest = Digest::of(crop.tensor());
+            (Source { place: crop.place(), digest }, crop.into_tensor())
+        })
+        .collect();
+    let mut known = Vec::new();
+    loop {
+        let (mut merged, mut made): (Option<Moments>, Vec<Tensor>) = (None, Vec::new());
+        for (&core, (source, tensor)) in cores.iter().zip(&crops) {
+            let sources = [(*source, tensor)];
+            let step = Step { part: Part::Encoder, canvas, sources: &sources, core, known: &known };
+            match (stages.advance(engine, &step).unwrap(), &mut merged) {
+                (Answer::Moments(part), Some(merged)) => merged.merge(&part).unwrap(),
+                (Answer::Moments(part), None) => merged = Some(part),
+                (Answer::Tensors(tensors), _) => made.extend(tensors),
+            }
+        }
+        if let Some(merged) = merged {
+            known.push(merged);
+            continue;
+        }
+        if cores.len() == 1 {
+            return made.remove(0);
+        }
+        let sources: Vec<_> = cores
+            .iter()
+            .zip(&made)
+            .map(|(core, tensor)| {
+                let [x0, y0, x1, y1] = [core.x0(), core.y0(), core.x1(), core.y1()].map(|px| px / 8);
+                let place = Rect::new(x0, y0, x1, y1).unwrap();
+                (Source { place, digest: Digest::of(tensor) }, tensor)
+            })
+            .collect();
+        let core = whole.place();
+        let step = Step { part: Part::EncoderEnd, canvas, sources: &sources, core, known: &[] };
+        let Answer::Tensors(mut moments) = stages.advance(engine, &step).unwrap() else { panic!("moments") };
+        return moments.remove(0);
+    }
+}
+
+/// Quiet in one corner, busy in another. `[1, 3, h, w]`, -1..1.
+fn image(height: usize, width: usize) -> Tensor {
+    let latent = latent(height, width);
+    let values = latent.data()[..3 * height * width].iter().map(|value| value.tanh()).collect();
+    Tensor::new([1, 3, height, width], values).unwrap()
+}
+
+#[test]
+fn tiles_of_any_size_give_the_untiled_encode() {
+    for (folder, size) in [("tests/models/tiny-sd15", (136, 200)), ("deploy/models/demo", (200, 136))] {
+        let (mut engine, staged) = network(Vae::Encoder, folder);
+        let Exactness::Cut { halo, .. } = exactness(Vae::Encoder, &staged) else { panic!("it can be cut") };
+        let mut stages = GraphStages::new(Vae::Encoder, staged);
+        let image = image(size.0, size.1);
+        let whole = untiled((Network::VaeEncoder, &mut engine), &image);
+        let alone = encode((&mut stages, &mut engine), &image, 512, halo);
+        for side in [64, 88] {
+            let tiled = encode((&mut stages, &mut engine), &image, side, halo);
+            let (to_alone, to_whole) = (distance(&tiled, &alone), distance(&tiled, &whole));
+            println!(
+                "{folder} {size:?} cores of {side} px, halo {halo} px: {to_alone:e} to one tile, {to_whole:e} to the untiled graph"
+            );
+            assert!(to_alone <= 5e-6 && to_whole <= 2e-5, "{folder} {side}: {to_alone} {to_whole}");
+        }
+    }
+}
+
+#[test]
+fn an_encoders_tile_without_its_halo_is_refused() {
+    let (mut engine, staged) = network(Vae::Encoder, "tests/models/tiny-sd15");
+    let (mut stages, image) = (GraphStages::new(Vae::Encoder, staged), image(64, 64));
+    let place = Rect::new(0, 0, 64, 64).unwrap();
+    let source = Source { place, digest: Digest::of(&image) };
+    let canvas = Size { width: 128, height: 64 };
+    let step = Step { part: Part::Encoder, canvas, sources: &[(source, &image)], core: place, known: &[] };
+    let error = stages.advance(&mut engine, &step).unwrap_err().to_string();
+    assert!(error.contains("is needed at") && error.contains("and not there"), "{error}");
+    let step = Step { part: Part::EncoderEnd, ..step };
+    let error = stages.advance(&mut engine, &step).unwrap_err().to_string();
+    assert!(error.contains("statistics for 3 channels, 16 are needed"), "{error}");
 }

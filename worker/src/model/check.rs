@@ -103,7 +103,7 @@ fn wanted_inputs(network: &Network, facts: &ModelFacts) -> Vec<(Option<&'static 
             (Some("timestep"), Wanted::new(ANY, &[0, 1], Vec::new())),
             (Some("encoder_hidden_states"), Wanted::new(REAL, &[3], vec![(2, width)])),
         ],
-        Network::VaeDecoder | Network::DecoderStage { .. } => {
+        Network::VaeDecoder | Network::Stage { .. } => {
             vec![(None, Wanted::new(REAL, &[4], vec![(1, channels)]))]
         }
         Network::VaeEncoder | Network::Upscaler(_) => vec![(None, Wanted::picture())],
@@ -117,7 +117,7 @@ fn wanted_output(network: &Network, facts: &ModelFacts) -> Wanted {
         Network::TextEncoder => Wanted::new(REAL, &[3], vec![(2, vec![u64::from(facts.embedding_width)])]),
         Network::Unet => Wanted::new(REAL, &[4], vec![(1, vec![channels])]),
         Network::VaeEncoder => Wanted::new(REAL, &[4], vec![(1, vec![channels, 2 * channels])]),
-        Network::VaeDecoder | Network::DecoderStage { .. } | Network::Upscaler(_) => Wanted::picture(),
+        Network::VaeDecoder | Network::Stage { .. } | Network::Upscaler(_) => Wanted::picture(),
     }
 }
 

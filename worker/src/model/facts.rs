@@ -3,13 +3,14 @@
 //! Where diffusers has one default for a field that older files lack, it is ours too; where its classes differ (noise
 //! variances), the field must be there.
 
-use tessera_proto::facts::{BetaSchedule, Draft, Exactness, ModelFacts, Prediction};
+use tessera_proto::facts::{BetaSchedule, Draft, ModelFacts, Prediction};
 
 use super::Error;
 use super::config_file::ConfigFile;
 use super::layout::Layout;
+use super::stages::Stages;
 use super::upscaler;
-use crate::engine::Network;
+use crate::engine::{self, Network};
 use crate::text::CHUNK;
 
 /// diffusers' `AutoencoderKL` default, which early Stable Diffusion files leave out.
@@ -111,7 +112,7 @@ impl Settings {
         &self,
         layout: &Layout,
         hash: [u8; 32],
-        exact_decode: Exactness,
+        stages: &Stages,
     ) -> Result<ModelFacts, Error> {
         let mut upscalers = Vec::new();
         for (network, file) in layout.graphs() {
@@ -139,7 +140,8 @@ impl Settings {
             num_train_timesteps: self.noise.timesteps,
             embedding_width: self.embedding_width,
             encodes_images: layout.graphs().iter().any(|(network, _)| *network == Network::VaeEncoder),
-            exact_decode,
+            exact_decode: stages.exactness(engine::Vae::Decoder),
+            exact_encode: stages.exactness(engine::Vae::Encoder),
             upscalers,
         };
         ModelFacts::new(draft).map_err(|source| Error::Facts { folder: layout.folder().to_owned(), source })

@@ -1,6 +1,6 @@
 //! From tasks to messages: requests of jobs and orders of the fleet in, works on workers' streams out.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use tessera_proto::{Assignment, Digest, JobId, LeaseId, Moments, ToWorker, Work, WorkerId};
 
@@ -58,8 +58,7 @@ impl State {
     fn work(&mut self, order: &Order, now: Instant) -> Option<Work> {
         let Order { worker, lease, task, send } = order;
         let job = self.jobs.get_mut(&task.job)?.job()?;
-        let tensors: Vec<_> =
-            send.iter().filter_map(|&digest| Some((digest, Arc::clone(job.tensor(digest)?)))).collect();
+        let tensors: Vec<_> = send.iter().filter_map(|&digest| Some((digest, job.tensor(digest)?))).collect();
         let (stage, work) = (job.progress().stage, job.work(task.number));
         let work = match work {
             Ok(Some(work)) => work,

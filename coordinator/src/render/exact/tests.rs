@@ -1,7 +1,7 @@
 //! A toy decoder of two normalisations, run tile by tile in any order, against the same on the whole canvas.
 
 use proptest::prelude::*;
-use tessera_proto::{GroupNorm, Rect, job::Size};
+use tessera_proto::{GroupNorm, Moments, Rect, job::Size};
 
 use super::*;
 use crate::render::surface::Painted;

@@ -28,7 +28,8 @@ impl Job {
             }
             (Item::Decode(tile), State::Decoding(decode)) => decode.work(tile)?,
             (Item::Upscale(tile), State::Upscaling(upscale)) => upscale.work(tile)?,
-            (Item::Encode(tile), State::Encoding(encode)) => encode.work(tile)?,
+            (Item::Encode(tile), State::Encoding(encoding)) => return encoding.work(Some(tile)),
+            (Item::EncodeEnd, State::Encoding(encoding)) => return encoding.work(None),
             _ => return Ok(None),
         }))
     }
@@ -47,6 +48,7 @@ impl Job {
                 format!("{stage} tile {} (upscaler {network:?}, pass {pass})", tile.0)
             }
             (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
+            (Some(Item::EncodeEnd), _) => format!("{stage}, last part (vae encoder)"),
             _ => stage.to_owned(),
         }
     }
@@ -58,9 +60,13 @@ impl Job {
     /// It is not; the task may be tried again.
     pub fn check(&self, task: TaskNumber, answer: Answer) -> Result<Answer, Failure> {
         let wrong = |message| Err(Failure { kind: FailureKind::WrongShape, message });
-        if let (Some(Item::Decode(tile)), State::Decoding(decoding)) = (self.tasks.get(task), &self.state)
-            && !decoding.fits(tile, &answer)
-        {
+        let fits = match (self.tasks.get(task), &self.state) {
+            (Some(Item::Decode(tile)), State::Decoding(decoding)) => decoding.fits(tile, &answer),
+            (Some(Item::Encode(tile)), State::Encoding(encoding)) => encoding.fits(Some(tile), &answer),
+            (Some(Item::EncodeEnd), State::Encoding(encoding)) => encoding.fits(None, &answer),
+            _ => true,
+        };
+        if !fits {
             return wrong(format!("the result is {}, which does not fit its task", shape(&answer)));
         }
         // Statistics are judged where they are read.
@@ -75,7 +81,6 @@ impl Job {
             }
             (Some(Item::Group(group)), State::Denoising(_, pass)) => tensor.shape() == pass.shape(group),
             (Some(Item::Upscale(tile)), State::Upscaling(upscale)) => tensor.shape() == upscale.shape(tile),
-            (Some(Item::Encode(_)), State::Encoding(encode)) => encode.fits(tensor.shape()),
             _ => true,
         };
         if !fits {

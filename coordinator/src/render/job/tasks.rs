@@ -10,6 +10,9 @@ use crate::{
     render::{event::Request, pass::GroupIndex},
 };
 
+/// The first line of an encode's tiles; a decode's begin at 0, so that neither goes where the other's lie.
+const ENCODE_LINES: u32 = 1 << 31;
+
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -35,6 +38,8 @@ pub(super) enum Item {
     /// Of the present pass.
     Upscale(TileIndex),
     Encode(TileIndex),
+    /// The last part of an exact encode.
+    EncodeEnd,
 }
 
 /// Tasks whose results have not come; a number is never used twice.
@@ -80,8 +85,13 @@ impl Tasks {
     }
 
     /// Opens a task that goes on where the one before it on the same tile stopped.
-    pub(super) fn open_next(&mut self, tile: TileIndex, call: u64, source: Digest) -> Request {
-        Request { line: Some(tile.0), ..self.open(Item::Decode(tile), (call, 0), vec![source]) }
+    pub(super) fn open_next(&mut self, item: Item, call: u64, source: Digest) -> Request {
+        let line = match item {
+            Item::Decode(tile) => Some(tile.0),
+            Item::Encode(tile) => Some(ENCODE_LINES + tile.0),
+            _ => None,
+        };
+        Request { line, ..self.open(item, (call, 0), vec![source]) }
     }
 
     /// What an open task is.

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, io::Cursor};
 
 use proptest::prelude::*;
 use tessera_proto::{
-    FailureKind, JobSpec, ModelFacts, Moments, Rect, Work,
-    facts::SIMULATED_BARRIERS,
+    FailureKind, JobSpec, ModelFacts, Moments, Part, Rect, Work,
+    facts::{SIMULATED_BARRIERS, SIMULATED_ENCODER_BARRIERS},
     job::{
         Choice, Draft, Format, Size, Target, UpscaleFilter, Upscaler, VaeMode,
         format::{Depth, Quality},
@@ -20,22 +20,41 @@ const WIDTH: usize = 768;
 
 /// What a made-up model answers: a function of the work, and the tensors that it names, alone.
 fn answer(job: &Job, work: &Work) -> Answer {
-    let Work::Advance { source, core, known } = work else { return Answer::Tensors(tensors(work)) };
-    let source = job.tensor(*source).unwrap();
-    let [_, _, h, w] = source.nchw().unwrap();
+    let Work::Advance { part, canvas, sources, core, known } = work else {
+        return Answer::Tensors(tensors(work));
+    };
+    let read: Vec<_> = sources.iter().map(|source| job.tensor(source.digest).unwrap()).collect();
+    for (source, tensor) in sources.iter().zip(&read) {
+        let [_, _, h, w] = tensor.nchw().unwrap();
+        assert_eq!((w, h), (source.place.width() as usize, source.place.height() as usize));
+    }
+    let source = &read[0];
     let value = known.iter().flat_map(Moments::mean).sum::<f64>() + f64::from(core.x0() + 3 * core.y0());
-    if known.len() < SIMULATED_BARRIERS as usize && core.area() < (h * w) as u64 {
+    let alone = core.area() == u64::from(canvas.width) * u64::from(canvas.height);
+    let barriers = if *part == Part::Decoder { SIMULATED_BARRIERS } else { SIMULATED_ENCODER_BARRIERS };
+    if known.len() < barriers as usize && !alone {
         return Answer::Moments(Moments::new(core.area(), vec![(value * 0.01).sin()], vec![1.0]).unwrap());
     }
     let [h, w] = [core.height() as usize, core.width() as usize];
+    if *part != Part::Decoder {
+        let channels = if alone { 8 } else { 4 };
+        #[expect(clippy::cast_possible_truncation, reason = "made-up numbers")]
+        let values = wave(&source.data()[..source.data().len().min(64)], value as f32);
+        let values = values.iter().copied().cycle().take(channels * (h / 8) * (w / 8)).collect();
+        return Answer::Tensors(vec![Tensor::new([1, channels, h / 8, w / 8], values).unwrap()]);
+    }
     #[expect(clippy::cast_possible_truncation, reason = "made-up numbers")]
     let pixel = |index: usize| ((value as f32) + source.data()[index % source.data().len()]).tanh();
     let values = (0..3 * 64 * h * w).map(pixel).collect();
     Answer::Tensors(vec![Tensor::new([1, 3, 8 * h, 8 * w], values).unwrap()])
 }
 
+fn wave(values: &[f32], phase: f32) -> Vec<f32> {
+    values.iter().map(|value| (value * 0.7 + phase).sin()).collect()
+}
+
 fn tensors(work: &Work) -> Vec<Tensor> {
-    let wave = |values: &[f32]| values.iter().map(|value| (value * 0.7).sin()).collect::<Vec<_>>();
+    let wave = |values: &[f32]| wave(values, 0.0);
     match work {
         Work::Embed { texts } => {
             let length = u16::try_from(format!("{texts:?}").len()).unwrap();
@@ -231,6 +250,24 @@ fn tiles_with_their_halo_give_what_the_whole_picture_gives() {
     assert!(upscaled_image("sim-2x", 64) == whole, "the second pass is cut into six tiles");
     // Sides of 50x41 px are filled up to the network's multiple of 4, and cut back.
     assert_eq!(upscaled_image("sim-4x", 0).0, [1, 3, 164, 200]);
+}
+
+#[test]
+fn an_encode_of_several_tiles_advances_and_is_joined() {
+    for vae in [VaeMode::Exact, VaeMode::Blend] {
+        let change = |job: &mut Draft| {
+            (job.vae, job.upscaler) = (vae, UpscaleFilter::Lanczos.into());
+            job.target = Target::Scale(6.0);
+        };
+        let plan = plan(change, Some(Size { width: 50, height: 41 }));
+        let encode = plan.summary().stages[0].clone();
+        // 3x2 cores of 300x246 px, rounded down to multiples of 8, with the end as a task of its own.
+        let tasks = if vae == VaeMode::Exact { 6 * 13 + 1 } else { encode.tiles };
+        assert_eq!((encode.network.as_ref(), encode.tasks), ("vae encoder", tasks));
+        let (output, progress) = run(plan, image(), |open| open - 1);
+        assert_eq!(progress.done, progress.total, "{vae}");
+        assert!(!output.picture.is_empty());
+    }
 }
 
 #[test]

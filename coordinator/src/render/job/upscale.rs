@@ -60,6 +60,8 @@ impl Job {
             (_, Some(source)) => source,
             (_, None) => return Vec::new(),
         };
-        self.compute(Then::Base, move || compute::enlarge(&picture, size))
+        let Some(encode) = self.plan.encode().cloned() else { return Vec::new() };
+        let channels = self.plan.facts().latent_channels as usize;
+        self.compute(Then::Base, move || compute::enlarge(&picture, size, (encode, channels)))
     }
 }

@@ -7,7 +7,7 @@ use tessera_proto::{
     job::{Size, Upscaler},
 };
 
-use super::{DecodePlan, Error, Planner, UpscalePlan, VaePlan, latent, size};
+use super::{DecodePlan, EncodePlan, Error, Planner, UpscalePlan, latent, size};
 use crate::canvas::LatentFilter;
 
 /// How the base becomes the hires latent.
@@ -22,7 +22,7 @@ pub(in crate::render) enum Enlarge {
         /// What of it is kept.
         keep: Rect,
         /// The encoder's tiles, when the job starts from a picture.
-        encode: Option<VaePlan>,
+        encode: Option<EncodePlan>,
     },
     /// The picture is resampled and encoded.
     Picture {
@@ -35,7 +35,7 @@ pub(in crate::render) enum Enlarge {
         /// What of the encoded latent is kept, latent px.
         keep: Rect,
         /// The encoder's tiles.
-        encode: VaePlan,
+        encode: EncodePlan,
     },
 }
 

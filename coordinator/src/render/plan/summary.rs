@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt};
 use serde::Serialize;
 use tessera_proto::{Rect, Stage, job::Size};
 
-use super::{DecodePlan, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
+use super::{DecodePlan, EncodePlan, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
 use crate::canvas::Tiling;
 
 /// What a job does and costs.
@@ -84,11 +84,9 @@ pub(super) fn of(plan: &Plan) -> Summary {
         Some(Enlarge::Picture { decode: before, network, encode, .. }) => {
             stages.extend(before.as_ref().map(|plan| decode(Stage::Upscale, plan)));
             stages.extend(network.iter().flat_map(|network| upscale(network)));
-            stages.push(vae(Stage::Upscale, "vae encoder", encode));
+            stages.push(encoder(encode));
         }
-        Some(Enlarge::Latent { encode, .. }) => {
-            stages.extend(encode.as_ref().map(|encode| vae(Stage::Upscale, "vae encoder", encode)));
-        }
+        Some(Enlarge::Latent { encode, .. }) => stages.extend(encode.as_ref().map(encoder)),
         None => {}
     }
     if let Some(hires) = &plan.hires {
@@ -133,6 +131,27 @@ fn decode(stage: Stage, plan: &DecodePlan) -> StageSummary {
         tasks: plan.cores.len() * plan.rounds(),
         redundancy: redundancy(plan.cores.len() as u64 * area(tile), area(plan.canvas)),
         borders: Some(borders(plan)),
+    }
+}
+
+fn encoder(plan: &EncodePlan) -> StageSummary {
+    let plan = match plan {
+        EncodePlan::Blend(plan) => return vae(Stage::Upscale, "vae encoder", plan),
+        EncodePlan::Exact(plan) => plan,
+    };
+    let size = |(width, height): (u32, u32)| Size { width: width / plan.scale, height: height / plan.scale };
+    StageSummary {
+        stage: Stage::Upscale,
+        network: Cow::Borrowed("vae encoder"),
+        unit: Unit::Latent,
+        canvas: size((plan.canvas.width, plan.canvas.height)),
+        tile: size(plan.tiles.largest_seen()),
+        tiles: plan.tiles.count(),
+        cells: plan.tiles.count(),
+        model_calls: plan.rounds() + usize::from(plan.has_end()),
+        tasks: plan.tasks(),
+        redundancy: plan.tiles.redundancy(),
+        borders: None,
     }
 }
 

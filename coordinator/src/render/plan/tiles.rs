@@ -9,7 +9,7 @@ use tessera_proto::{
     limits,
 };
 
-use super::{DecodePlan, Error, ExactPlan, Planner, VaePlan, latent};
+use super::{DecodePlan, EncodePlan, Error, ExactEncodePlan, ExactPlan, Planner, VaePlan, latent};
 use crate::{
     canvas::{Axis, AxisRequest, Cores, CoresRequest, Grid, TileIndex, Tiling, WeightKind},
     picture::rgb,
@@ -30,6 +30,14 @@ pub(super) const LARGEST_TENSOR: usize = limits::FLEET_MESSAGE - (64 << 10);
 /// Most often that tiles may cover the canvas. diffusers' panorama, with a stride of an eighth of the window, covers it
 /// up to 64 times; far beyond it lies only waste, of the devices' time and of the coordinator's memory.
 const MAX_REDUNDANCY: f64 = 256.0;
+
+/// How a network is cut.
+struct Cut {
+    barriers: usize,
+    /// Px of the network's input.
+    halo: u32,
+    crossing: usize,
+}
 
 impl Planner<'_> {
     /// The denoising tiles over a canvas of `size` px.
@@ -77,10 +85,7 @@ impl Planner<'_> {
         if self.spec.vae != VaeMode::Exact {
             return Ok(DecodePlan::Blend(self.vae(size, tile)?));
         }
-        let (barriers, halo) = match &self.facts.exact_decode {
-            Exactness::Cut { barriers, halo } => (*barriers as usize, *halo),
-            Exactness::Refused(sentence) => return Err(Error::Exact { sentence: sentence.clone() }),
-        };
+        let Cut { barriers, halo, .. } = cut(&self.facts.exact_decode)?;
         let (canvas, scale) = (latent(size, self.facts), self.facts.vae_scale);
         // Where the tile is left open, even a small picture gets several: one leaves all devices but one idle.
         let half = canvas.width.max(canvas.height).div_ceil(2).max(LEAST_CORE);
@@ -99,9 +104,31 @@ impl Planner<'_> {
         Ok(DecodePlan::Exact(ExactPlan { canvas, cores: cores.into(), barriers, halo, scale }))
     }
 
-    pub(super) fn vae_encode(&self, size: Size) -> Result<VaePlan, Error> {
-        let tile = self.spec.vae_encode_tile.unwrap_or(VAE_ENCODE_TILE);
-        self.vae(size, tile / self.facts.vae_scale)
+    pub(super) fn vae_encode(&self, size: Size) -> Result<EncodePlan, Error> {
+        let (tile, scale) = (self.spec.vae_encode_tile.unwrap_or(VAE_ENCODE_TILE), self.facts.vae_scale);
+        if self.spec.vae != VaeMode::Exact {
+            return Ok(EncodePlan::Blend(self.vae(size, tile / scale)?));
+        }
+        let Cut { barriers, halo, crossing } = cut(&self.facts.exact_encode)?;
+        let canvas = (size.width, size.height);
+        let request = CoresRequest { canvas, tile, halo, multiple: scale };
+        let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
+        let bytes = |(width, height): (u32, u32), channels: usize| {
+            width as usize * height as usize * channels * size_of::<f32>()
+        };
+        let (width, height) = tiles.largest_core();
+        let (width, height) = (width / scale, height / scale);
+        let bytes = bytes(tiles.largest_seen(), rgb::CHANNELS).max(bytes((width, height), crossing));
+        if LARGEST_TENSOR < bytes {
+            return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
+        }
+        Ok(EncodePlan::Exact(ExactEncodePlan {
+            canvas: size,
+            tiles: Arc::new(tiles),
+            barriers,
+            crossing,
+            scale,
+        }))
     }
 
     /// The VAE's tiles over a canvas of `size` px; `tile` in latent px.
@@ -109,7 +136,6 @@ impl Planner<'_> {
         let canvas = latent(size, self.facts);
         let axis = |length: u32| {
             let tile = match self.spec.vae {
-                // The encoder's tiles are blended in every mode but off.
                 VaeMode::Exact | VaeMode::Blend => tile.min(length),
                 VaeMode::Off => length,
             };
@@ -126,5 +152,18 @@ impl Planner<'_> {
             return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
         }
         Ok(VaePlan { latent: Arc::new(latent), image: Arc::new(image) })
+    }
+}
+
+/// How a network is cut.
+///
+/// # Errors
+/// It cannot be.
+fn cut(exactness: &Exactness) -> Result<Cut, Error> {
+    match exactness {
+        Exactness::Cut { barriers, halo, crossing } => {
+            Ok(Cut { barriers: *barriers as usize, halo: *halo, crossing: *crossing as usize })
+        }
+        Exactness::Refused(sentence) => Err(Error::Exact { sentence: sentence.clone() }),
     }
 }

@@ -1,0 +1,120 @@
+//! An encode under way, of either kind: answers of tiles in, the latent out. Pure.
+
+use std::sync::Arc;
+
+use tessera_proto::{Answer, Digest, Tensor, Work};
+
+use super::{decoding::only, encode::Encode, error::Error, exact_encode::ExactEncode, plan::EncodePlan};
+use crate::{canvas::TileIndex, picture::Picture};
+
+/// An encode under way.
+#[derive(Debug)]
+pub enum Encoding {
+    /// Tiles that are blended.
+    Blend(Encode),
+    /// Tiles that share their statistics.
+    Exact(ExactEncode),
+}
+
+/// What an answer leads to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Others are behind.
+    Wait,
+    /// All tiles are at a barrier: all go on.
+    Advance,
+    /// All tiles are at their end: what they have made is to be [joined](ExactEncode::join) for the network's last part.
+    Join,
+    /// That was all: the latent as the UNet sees it, `[c, h, w]`.
+    Done(Vec<f32>),
+}
+
+// === impl Encoding ===
+
+impl Encoding {
+    /// Begins with a picture of the plan's size, for a latent of `channels` planes. Reads the whole picture.
+    pub(super) fn new(plan: EncodePlan, picture: Picture, channels: usize) -> Result<Self, Error> {
+        Ok(match plan {
+            EncodePlan::Blend(plan) => Self::Blend(Encode::new(plan, picture, channels)),
+            EncodePlan::Exact(plan) => Self::Exact(ExactEncode::new(plan, picture, channels)?),
+        })
+    }
+
+    /// Tiles.
+    pub(super) fn tiles(&self) -> usize {
+        match self {
+            Self::Blend(encode) => encode.tiles(),
+            Self::Exact(exact) => exact.tiles(),
+        }
+    }
+
+    /// Barriers that all tiles have passed.
+    pub(super) fn passed(&self) -> usize {
+        match self {
+            Self::Blend(_) => 0,
+            Self::Exact(exact) => exact.passed(),
+        }
+    }
+
+    /// The tensor that a tile's work names.
+    pub(super) fn source(&self, tile: TileIndex) -> Option<Digest> {
+        match self {
+            Self::Blend(_) => None,
+            Self::Exact(exact) => exact.source(tile),
+        }
+    }
+
+    /// The tensors that works name now.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        match self {
+            Self::Blend(_) => Vec::new(),
+            Self::Exact(exact) => exact.digests(),
+        }
+    }
+
+    /// A tensor that a work names.
+    pub(super) fn tensor(&self, digest: Digest) -> Option<Arc<Tensor>> {
+        match self {
+            Self::Blend(_) => None,
+            Self::Exact(exact) => exact.tensor(digest),
+        }
+    }
+
+    /// A tile's next task; without a tile, the network's last part.
+    pub(super) fn work(&self, tile: Option<TileIndex>) -> Result<Option<Work>, Error> {
+        Ok(match (self, tile) {
+            (Self::Blend(encode), Some(tile)) => Some(encode.work(tile)?),
+            (Self::Blend(_), None) => None,
+            (Self::Exact(exact), Some(tile)) => Some(exact.work(tile)),
+            (Self::Exact(exact), None) => exact.end_work(),
+        })
+    }
+
+    /// Whether an answer is of the kind and shape that a task has.
+    pub(super) fn fits(&self, tile: Option<TileIndex>, answer: &Answer) -> bool {
+        match (self, answer) {
+            (Self::Blend(encode), Answer::Tensors(tensors)) => {
+                tensors.len() == 1 && encode.fits(tensors[0].shape())
+            }
+            (Self::Blend(_), Answer::Moments(_)) => false,
+            (Self::Exact(exact), answer) => exact.fits(tile, answer),
+        }
+    }
+
+    /// Takes an answer that [fits](Self::fits).
+    pub(super) fn complete(
+        &mut self,
+        tile: Option<TileIndex>,
+        answer: Answer,
+        scaling_factor: f64,
+    ) -> Result<Step, Error> {
+        match (self, tile) {
+            (Self::Blend(encode), Some(tile)) => {
+                let latent = encode.complete(tile, only(answer)?, scaling_factor)?;
+                Ok(latent.map_or(Step::Wait, Step::Done))
+            }
+            (Self::Blend(_), None) => Ok(Step::Wait),
+            (Self::Exact(exact), tile) => exact.complete(tile, answer, scaling_factor),
+        }
+    }
+}

@@ -3,12 +3,15 @@
 //!
 //! Run by `cargo bench -p tessera-tests --bench canvas_16k`.
 
-use std::{fs, process::ExitCode};
+use std::{fs, process::ExitCode, time::Duration};
 
 use tessera_tests::{cluster::Cluster, figures::Figures, render::Render};
 
 /// Most memory of the coordinator's process, GiB.
 const MEMORY_GIB: f64 = 1.0;
+
+/// The longest that one picture may take: 1,024 tiles of the decoder, each run up to every barrier.
+const LIMIT: Duration = Duration::from_secs(900);
 
 fn main() -> ExitCode {
     let mut figures = Figures::default();
@@ -23,7 +26,8 @@ fn main() -> ExitCode {
             Render::words(["a harbour", "--coordinator", cluster.url(), "--report", "report.json"])
                 .flags("--width 1024 --height 1024 --scale 16 --steps 1 --hires-steps 1 --seed 5")
                 .flags(flags)
-                .rendered();
+                .start()
+                .rendered_within(LIMIT);
         let mib = u32::try_from(cluster.coordinator.peak_memory() >> 20).unwrap_or(u32::MAX);
         figures.at_most(
             &format!("{name}: coordinator's peak memory"),

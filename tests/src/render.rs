@@ -196,7 +196,16 @@ impl Pending {
     /// There is none.
     #[must_use]
     pub fn rendered(self) -> Rendered {
-        let ended = self.running.wait(LIMIT);
+        self.rendered_within(LIMIT)
+    }
+
+    /// Waits for the picture for at most this long.
+    ///
+    /// # Panics
+    /// There is none by then.
+    #[must_use]
+    pub fn rendered_within(self, limit: Duration) -> Rendered {
+        let ended = self.running.wait(limit);
         assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
         Rendered { ended, folder: self.folder }
     }

@@ -18,6 +18,7 @@ mod job;
 mod metadata;
 pub mod pass;
 pub mod plan;
+mod reduced;
 mod rounds;
 mod stepped;
 mod surface;

@@ -70,6 +70,8 @@ pub enum Exactness {
         /// Channels that tiles hand, at the result's resolution, to a last part that looks at the whole picture, as an
         /// encoder has it; 0: tiles go through to the result.
         crossing: u32,
+        /// Barriers before the picture is first made smaller.
+        prefix: u32,
     },
     /// It cannot; one sentence says what was found.
     Refused(String),
@@ -204,10 +206,11 @@ impl ModelFacts {
             return Err(Error::BetaOrder { start: draft.beta_start, end: draft.beta_end });
         }
         for exactness in [&draft.exact_decode, &draft.exact_encode] {
-            if let Exactness::Cut { barriers, halo, crossing } = *exactness {
+            if let Exactness::Cut { barriers, halo, crossing, prefix } = *exactness {
                 check_range("exactness.barriers", barriers, 0, MAX_BARRIERS)?;
                 check_range("exactness.halo", halo, 0, MAX_BARRIERS)?;
                 check_range("exactness.crossing", crossing, 0, MAX_CROSSING)?;
+                check_range("exactness.prefix", prefix, 0, barriers.into())?;
             }
         }
         let count = draft.upscalers.len();
@@ -243,8 +246,13 @@ impl ModelFacts {
                 UpscalerFacts { name: "sim-2x".to_owned(), scale: 2, radius: Some(8), multiple: 1 },
                 UpscalerFacts { name: "sim-4x".to_owned(), scale: 4, radius: None, multiple: 4 },
             ],
-            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0, crossing: 0 },
-            exact_encode: Exactness::Cut { barriers: SIMULATED_ENCODER_BARRIERS, halo: 0, crossing: 4 },
+            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0, crossing: 0, prefix: 0 },
+            exact_encode: Exactness::Cut {
+                barriers: SIMULATED_ENCODER_BARRIERS,
+                halo: 0,
+                crossing: 4,
+                prefix: SIMULATED_ENCODER_BARRIERS / 3,
+            },
         };
         Self::new(draft).expect("the published numbers of Stable Diffusion 1.5 are in bounds")
     }

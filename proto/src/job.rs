@@ -110,6 +110,8 @@ pub struct Draft {
     pub vae_encode_tile: Option<u32>,
     /// How the picture is written.
     pub format: Format,
+    /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
+    pub vae_color_fix: bool,
     /// Whether to keep the intermediate tensors for fetching.
     pub dump: bool,
 }
@@ -155,6 +157,7 @@ impl Draft {
             vae_tile: None,
             vae_encode_tile: None,
             format: Format::default(),
+            vae_color_fix: false,
             dump: false,
         }
     }

@@ -70,6 +70,13 @@ pub enum Work {
         /// Statistics of the whole picture, by group, one entry per barrier passed, in order.
         known: Vec<Moments>,
     },
+    /// A part of the VAE on a small picture, whole: the answer is [`Answer::Statistics`] of all its barriers.
+    Measure {
+        /// What is run; not an end.
+        part: Part,
+        /// `[1, c, h, w]`, as the part's source is.
+        input: Tensor,
+    },
 }
 
 /// A part of a VAE that tiles are run through.
@@ -100,6 +107,8 @@ pub enum Answer {
     Tensors(Vec<Tensor>),
     /// A tile's part of the statistics that it needs next, by group of the normalisation.
     Moments(Moments),
+    /// The statistics of a whole picture, by group, one entry per barrier, in order.
+    Statistics(Vec<Moments>),
 }
 
 /// A piece of a prompt after its grammar was resolved.
@@ -173,6 +182,7 @@ impl Answer {
         match self {
             Self::Tensors(tensors) => tensors.iter().map(Tensor::byte_len).sum(),
             Self::Moments(moments) => moments.byte_len(),
+            Self::Statistics(list) => list.iter().map(Moments::byte_len).sum(),
         }
     }
 }

@@ -76,6 +76,26 @@ impl Tensors {
 // === impl Tensor ===
 
 impl Tensor {
+    /// The shift of each channel's mean from another picture `[1, c, h, w]`, and the PSNR, dB; both of values in -1..1
+    /// brought to 0..1.
+    ///
+    /// # Panics
+    /// The shapes differ.
+    #[must_use]
+    pub fn apart(&self, other: &Self) -> (Vec<f64>, f64) {
+        assert_eq!(self.shape, other.shape, "the shapes");
+        let plane = self.shape[2] * self.shape[3];
+        let count = |length: usize| f64::from(u32::try_from(length).expect("a small picture"));
+        let unit = |values: &[f32]| -> Vec<f64> {
+            values.iter().map(|value| (f64::from(*value).clamp(-1.0, 1.0) + 1.0) / 2.0).collect()
+        };
+        let (ours, theirs) = (unit(&self.values), unit(&other.values));
+        let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| b - a).collect();
+        let shifts = differences.chunks(plane).map(|plane| plane.iter().sum::<f64>() / count(plane.len()));
+        let square = differences.iter().map(|apart| apart * apart).sum::<f64>() / count(differences.len());
+        (shifts.collect(), -10.0 * square.log10())
+    }
+
     /// The largest absolute difference of two values in the same place.
     ///
     /// # Panics

@@ -88,3 +88,25 @@ fn any_number_of_workers_encodes_the_same_bytes() {
     assert_eq!(hash("cpu:1,cpu:1,cpu:1"), one);
     assert_eq!(hash("cpu:1,cpu:1,cpu:1,cpu:1,cpu:1"), one);
 }
+
+/// One latent of 80x64 latent px, 640x512 px, decoded by the demo model.
+fn demo(flags: &str) -> Rendered {
+    let render = Render::new("a red house").model(&model::demo()).flags(flags);
+    let flags = "--width 320 --height 256 --steps 4 --hires-steps 2 --scale 2 --upscaler latent";
+    render.flags(flags).args(["--workers", "cpu:1,cpu:1"]).dump().rendered()
+}
+
+#[test]
+fn a_fast_decode_is_near_the_exact_one() {
+    let (exact, fast) = (demo("--vae-tile 32"), demo("--vae fast --vae-tile 32"));
+    let (a, b) = (exact.tensors().get("image"), fast.tensors().get("image"));
+    let (shifts, psnr) = a.apart(&b);
+    let shift = shifts.iter().fold(0.0, |most: f64, shift| most.max(shift.abs()));
+    say(format_args!(
+        "fast decode of the demo model in tiles of 32 against the exact one: {psnr:.1} dB, mean shift {:.2} of 255",
+        255.0 * shift
+    ));
+    assert!(shift <= 1.0 / 255.0 && 40.0 <= psnr, "{shift} {psnr}");
+    let calls = fast.report().planned("decode")["model_calls"].clone();
+    assert_eq!(calls, 2, "one estimate and one run of each tile");
+}

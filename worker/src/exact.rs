@@ -43,6 +43,12 @@ pub trait Stages {
     /// or as [`Engine::run`](crate::engine::Engine::run).
     fn advance(&mut self, engine: &mut dyn Engine, step: &Step<'_>) -> Result<Answer, Error>;
 
+    /// Runs a part on a small picture, whole, as far as its last barrier: [`Answer::Statistics`] of all of them.
+    ///
+    /// # Errors
+    /// The input is no picture, or as [`Engine::run`](crate::engine::Engine::run).
+    fn measure(&mut self, engine: &mut dyn Engine, part: Part, input: &Tensor) -> Result<Answer, Error>;
+
     /// Drops what is kept of the tiles that have read this tensor.
     fn forget(&mut self, source: Digest);
 

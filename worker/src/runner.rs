@@ -97,6 +97,12 @@ impl Runner for ModelRunner {
                 let answer = stages.advance(&mut engine, &step)?;
                 return Ok((answer, engine.busy()));
             }
+            Work::Measure { part, input } => {
+                let of = network_of(part);
+                let stages = stages.get_mut(&of).ok_or_else(|| uncut(of))?;
+                let answer = stages.measure(&mut engine, part, &input)?;
+                return Ok((answer, engine.busy()));
+            }
         };
         Ok((Answer::Tensors(tensors), engine.busy()))
     }

@@ -178,11 +178,11 @@ pub(crate) struct TileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "VAE")]
 pub(crate) struct VaeArgs {
-    /// exact (tiles that share the statistics of the whole picture) | blend (overlapping tiles, joined by a ramp) |
-    /// off (the whole picture in one call)
+    /// exact (tiles that share the statistics of the whole picture) | fast (that share estimated ones) | blend
+    /// (overlapping tiles, joined by a ramp) | off (the whole picture in one call)
     ///
     /// exact is the default because it has no seams: the picture is that of off to rounding error, in the memory of a
-    /// tile.
+    /// tile. fast runs every tile once, with statistics estimated from a smaller picture: colours may shift a little.
     #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
     /// Tile of the decoder, latent px, 16 to 512 (default: by the model)
@@ -191,6 +191,9 @@ pub(crate) struct VaeArgs {
     /// Tile of the encoder, image px, 128 to 4096 (default: 512)
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
+    /// With --vae fast: the encoder's statistics are estimated only until it first makes the picture smaller
+    #[arg(long)]
+    pub(crate) vae_color_fix: bool,
 }
 
 /// How the picture is written, beside its ending; heading "Output".

@@ -99,6 +99,7 @@ fn every_flag_reaches_the_job() {
         vae: VaeMode::Off,
         vae_tile: Some(32),
         vae_encode_tile: Some(256),
+        vae_color_fix: false,
         ..simulated_default("a cat")
     };
     assert_eq!(job(&arguments), expected);

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use tessera_proto::{Answer, Digest, Tensor, Work};
+use tessera_proto::{Answer, Digest, Moments, Tensor, Work};
 
 use super::{
     decode::Decode,
@@ -73,6 +73,21 @@ impl Decoding {
         }
     }
 
+    /// What is to be run before all tiles.
+    pub(super) fn measure(&self) -> Option<Work> {
+        match &self.kind {
+            Kind::Blend(_) => None,
+            Kind::Exact(exact) => exact.measure(),
+        }
+    }
+
+    /// Takes the statistics that [`measure`](Self::measure) asks for.
+    pub(super) fn measured(&mut self, statistics: Vec<Moments>) {
+        if let Kind::Exact(exact) = &mut self.kind {
+            exact.measured(statistics);
+        }
+    }
+
     /// Tiles that may be run from now on, and were not before. In the round that brings values, those whose rows lie too far
     /// below the written ones wait: tiles are in the order of their first rows.
     pub(super) fn release(&mut self) -> Range<u32> {
@@ -107,7 +122,7 @@ impl Decoding {
             (Kind::Blend(decode), Answer::Tensors(tensors)) => {
                 tensors.len() == 1 && tensors[0].shape() == decode.shape()
             }
-            (Kind::Blend(_), Answer::Moments(_)) => false,
+            (Kind::Blend(_), Answer::Moments(_) | Answer::Statistics(_)) => false,
             (Kind::Exact(exact), answer) => exact.fits(tile, answer),
         }
     }
@@ -157,7 +172,7 @@ impl Decoding {
 pub(super) fn only(answer: Answer) -> Result<Tensor, Error> {
     let tensors = match answer {
         Answer::Tensors(tensors) => tensors,
-        Answer::Moments(_) => Vec::new(),
+        Answer::Moments(_) | Answer::Statistics(_) => Vec::new(),
     };
     let [tensor] = <[Tensor; 1]>::try_from(tensors)
         .map_err(|tensors| Error::Count { expected: 1, actual: tensors.len() })?;

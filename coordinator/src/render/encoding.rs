@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tessera_proto::{Answer, Digest, Tensor, Work};
+use tessera_proto::{Answer, Digest, Moments, Tensor, Work};
 
 use super::{decoding::only, encode::Encode, error::Error, exact_encode::ExactEncode, plan::EncodePlan};
 use crate::{canvas::TileIndex, picture::Picture};
@@ -80,6 +80,21 @@ impl Encoding {
         }
     }
 
+    /// What is to be run before all tiles.
+    pub(super) fn measure(&self) -> Option<Work> {
+        match self {
+            Self::Blend(_) => None,
+            Self::Exact(exact) => exact.measure(),
+        }
+    }
+
+    /// Takes the statistics that [`measure`](Self::measure) asks for.
+    pub(super) fn measured(&mut self, statistics: Vec<Moments>) {
+        if let Self::Exact(exact) = self {
+            exact.measured(statistics);
+        }
+    }
+
     /// A tile's next task; without a tile, the network's last part.
     pub(super) fn work(&self, tile: Option<TileIndex>) -> Result<Option<Work>, Error> {
         Ok(match (self, tile) {
@@ -96,7 +111,7 @@ impl Encoding {
             (Self::Blend(encode), Answer::Tensors(tensors)) => {
                 tensors.len() == 1 && encode.fits(tensors[0].shape())
             }
-            (Self::Blend(_), Answer::Moments(_)) => false,
+            (Self::Blend(_), Answer::Moments(_) | Answer::Statistics(_)) => false,
             (Self::Exact(exact), answer) => exact.fits(tile, answer),
         }
     }

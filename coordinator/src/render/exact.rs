@@ -10,12 +10,13 @@
 
 use std::sync::Arc;
 
-use tessera_proto::{Answer, Digest, Part, Rect, Source, Tensor, Work};
+use tessera_proto::{Answer, Digest, Moments, Part, Rect, Source, Tensor, Work};
 
 use super::{
     decoding,
     error::Error,
     plan::ExactPlan,
+    reduced::reduced,
     rounds::{Round, Rounds},
     surface::Surface,
 };
@@ -29,6 +30,8 @@ pub(super) struct Exact {
     source: Arc<Tensor>,
     digest: Digest,
     rounds: Rounds,
+    /// In fast mode: the smaller latent, until its statistics are there.
+    small: Option<Tensor>,
 }
 
 /// What a tile's answer leads to.
@@ -52,10 +55,14 @@ impl Exact {
         let factor = scaling_factor as f32;
         let values: Vec<f32> = latent.iter().map(|value| value / factor).collect();
         let source = Tensor::new([1, latent.len() / (rows * columns), rows, columns], values)?;
+        let small = plan
+            .estimate
+            .map(|estimate| reduced((plan.canvas, estimate.size), std::iter::once(Ok(source.clone()))));
         Ok(Self {
             digest: Digest::of(&source),
             source: Arc::new(source),
             rounds: Rounds::new(plan.cores.len(), plan.barriers),
+            small: small.transpose()?,
             plan,
         })
     }
@@ -73,6 +80,17 @@ impl Exact {
     /// Barriers that all tiles have passed.
     pub(super) fn passed(&self) -> usize {
         self.rounds.known().len()
+    }
+
+    /// In fast mode, what is to be run before all tiles.
+    pub(super) fn measure(&self) -> Option<Work> {
+        self.small.clone().map(|input| Work::Measure { part: Part::Decoder, input })
+    }
+
+    /// Takes the statistics that [`measure`](Self::measure) asks for.
+    pub(super) fn measured(&mut self, statistics: Vec<Moments>) {
+        self.small = None;
+        self.rounds.know(statistics);
     }
 
     /// Whether the answers to come are decoded cores. A tile that is the whole picture needs nobody else's statistics.
@@ -103,6 +121,7 @@ impl Exact {
     pub(super) fn fits(&self, tile: TileIndex, answer: &Answer) -> bool {
         match answer {
             Answer::Moments(moments) => self.rounds.fits(moments),
+            Answer::Statistics(list) => self.small.is_some() && list.len() == self.plan.barriers,
             Answer::Tensors(tensors) => {
                 let core = self.plan.cores[tile.get()];
                 let side = |length: u32| (length * self.plan.scale) as usize;
@@ -121,7 +140,7 @@ impl Exact {
     ) -> Result<Step, Error> {
         let part = match answer {
             Answer::Moments(part) => Some(part),
-            answer @ Answer::Tensors(_) => {
+            answer => {
                 let core = self.plan.cores[tile.get()].scaled(self.plan.scale);
                 let core = core.expect("a picture's sides were checked by the plan");
                 surface.paint(core, decoding::only(answer)?.data())?;

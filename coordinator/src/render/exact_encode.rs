@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use tessera_proto::{Answer, Digest, Part, Rect, Source, Tensor, Work, job::Size};
+use tessera_proto::{Answer, Digest, Moments, Part, Rect, Source, Tensor, Work, job::Size};
 
 use super::{
     decoding::only,
     encoding::Step,
     error::Error,
     plan::ExactEncodePlan,
+    reduced::reduced,
     rounds::{Round, Rounds},
 };
 use crate::{
@@ -25,12 +26,17 @@ use crate::{
 /// memory is never asked for a second copy of the whole.
 const BAND_BYTES: usize = 64 << 20;
 
+/// Rows that are read at a time for an estimate. Fixed: it decides the last bits.
+const BAND_ROWS: u32 = 256;
+
 /// An exact encode under way.
 #[derive(Debug)]
 pub struct ExactEncode {
     plan: ExactEncodePlan,
     /// Planes of a latent.
     channels: usize,
+    /// In fast mode: the smaller picture, until its statistics are there.
+    small: Option<Tensor>,
     stage: Stage,
 }
 
@@ -60,9 +66,18 @@ impl ExactEncode {
         let tiles = (0..).map(TileIndex).take(plan.tiles.count());
         let digests = tiles.map(|tile| Ok(Digest::of(&crop(&picture, plan.tiles.seen(tile))?)));
         let digests = digests.collect::<Result<_, Error>>()?;
+        let small = plan.estimate.map(|estimate| {
+            let Size { width, height } = plan.canvas;
+            let band = |y0: u32| {
+                let y1 = height.min(y0 + BAND_ROWS);
+                crop(&picture, Rect::new(0, y0, width, y1).expect("a band has a row"))
+            };
+            reduced((plan.canvas, estimate.size), (0..height).step_by(BAND_ROWS as usize).map(band))
+        });
+        let small = small.transpose()?;
         let rounds = Rounds::new(plan.tiles.count(), plan.barriers);
         let bands = if plan.has_end() { bands(latent_size(&plan), plan.crossing)? } else { Vec::new() };
-        Ok(Self { plan, channels, stage: Stage::Tiles { picture, digests, rounds, bands } })
+        Ok(Self { plan, channels, small, stage: Stage::Tiles { picture, digests, rounds, bands } })
     }
 
     /// Tiles.
@@ -109,6 +124,20 @@ impl ExactEncode {
         }
     }
 
+    /// In fast mode, what is to be run before all tiles.
+    pub(super) fn measure(&self) -> Option<Work> {
+        self.small.clone().map(|input| Work::Measure { part: Part::Encoder, input })
+    }
+
+    /// Takes the statistics that [`measure`](Self::measure) asks for, as far as they are used.
+    pub(super) fn measured(&mut self, mut statistics: Vec<Moments>) {
+        statistics.truncate(self.plan.estimate.map_or(0, |estimate| estimate.barriers));
+        self.small = None;
+        if let Stage::Tiles { rounds, .. } = &mut self.stage {
+            rounds.know(statistics);
+        }
+    }
+
     /// A tile's next step.
     pub(super) fn work(&self, tile: TileIndex) -> Work {
         let (place, core) = (self.plan.tiles.seen(tile), self.plan.tiles.core(tile));
@@ -132,6 +161,9 @@ impl ExactEncode {
     /// Whether an answer is of the kind and shape that the next step of a tile, or the last part, has.
     pub(super) fn fits(&self, tile: Option<TileIndex>, answer: &Answer) -> bool {
         let tensors = match (&self.stage, tile, answer) {
+            (_, None, Answer::Statistics(list)) => {
+                return self.small.is_some() && list.len() == self.plan.barriers;
+            }
             (Stage::Tiles { rounds, .. }, Some(_), Answer::Moments(moments)) => return rounds.fits(moments),
             (Stage::Tiles { rounds, .. }, Some(_), Answer::Tensors(tensors)) if rounds.is_last() => tensors,
             (Stage::End(_), None, Answer::Tensors(tensors)) => tensors,
@@ -168,7 +200,7 @@ impl ExactEncode {
         let Stage::Tiles { rounds, bands, .. } = &mut self.stage else { return Ok(Step::Wait) };
         let part = match answer {
             Answer::Moments(part) => Some(part),
-            answer @ Answer::Tensors(_) => {
+            answer => {
                 let made = only(answer)?;
                 bands.iter_mut().for_each(|band| band.paste(&made, core));
                 last = Some(made);
@@ -187,12 +219,12 @@ impl ExactEncode {
 
     /// Names what the tiles have made. Reads all of it.
     pub(super) fn join(self) -> Self {
-        let Self { plan, channels, stage } = self;
+        let Self { plan, channels, small, stage } = self;
         let stage = match stage {
             Stage::Tiles { bands, .. } => Stage::End(bands.into_iter().map(Band::named).collect()),
             stage @ Stage::End(_) => stage,
         };
-        Self { plan, channels, stage }
+        Self { plan, channels, small, stage }
     }
 
     /// The px that a tile makes at the latent's resolution.

@@ -171,6 +171,7 @@ impl Job {
             return self.decoded_tile(tile, answer);
         }
         match item {
+            Item::Measure => return Ok(self.measured(answer)),
             Item::Encode(tile) => return self.encode_done(Some(tile), answer),
             Item::EncodeEnd => return self.encode_done(None, answer),
             _ => {}
@@ -323,6 +324,9 @@ impl Job {
         let State::Decoding(decoding) = &mut self.state else {
             return Vec::new();
         };
+        if decoding.measure().is_some() {
+            return self.enqueue_measure();
+        }
         let tiles = decoding.release();
         if tiles.is_empty() {
             return Vec::new();
@@ -335,6 +339,28 @@ impl Job {
             None => self.tasks.open(Item::Decode(tile), (call, 0), Vec::new()),
         });
         vec![Action::Enqueue(requests.collect())]
+    }
+
+    /// The estimate that tiles in fast mode wait for.
+    fn enqueue_measure(&mut self) -> Vec<Action> {
+        let call = (self.progress.stage as u64) << 32;
+        vec![Action::Enqueue(vec![self.tasks.open(Item::Measure, (call, 0), Vec::new())])]
+    }
+
+    /// The estimate is there.
+    fn measured(&mut self, answer: Answer) -> Vec<Action> {
+        let Answer::Statistics(statistics) = answer else { return Vec::new() };
+        match &mut self.state {
+            State::Decoding(decoding) => {
+                decoding.measured(statistics);
+                self.enqueue_decode()
+            }
+            State::Encoding(encoding) => {
+                encoding.measured(statistics);
+                self.enqueue_encode()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn enqueue_tiles(&mut self, tiles: usize, item: impl Fn(TileIndex) -> Item) -> Vec<Action> {

@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod enlarge;
+mod estimate;
 mod size;
 mod summary;
 mod tiles;
@@ -30,6 +31,7 @@ use crate::{
 pub use decode::{DecodePlan, ExactPlan};
 pub use encode::{EncodePlan, ExactEncodePlan};
 pub(super) use enlarge::Enlarge;
+pub use estimate::Estimate;
 pub use summary::{StageSummary, Summary, Unit};
 pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
 
@@ -43,8 +45,10 @@ pub enum Error {
     #[error("vae tiles: {0}")]
     VaeTiles(grid::Error),
     /// A network of the VAE cannot be cut at its normalisations.
-    #[error("--vae exact: {sentence}; --vae blend takes tiles that do not know of each other")]
+    #[error("--vae {mode}: {sentence}; --vae blend takes tiles that do not know of each other")]
     Exact {
+        /// exact or fast.
+        mode: &'static str,
         /// What was found.
         sentence: String,
     },

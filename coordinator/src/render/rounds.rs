@@ -39,6 +39,11 @@ impl Rounds {
         Self { barriers, known: Vec::new(), parts: vec![None; tiles], left: tiles }
     }
 
+    /// Takes statistics that were estimated for the first barriers.
+    pub(super) fn know(&mut self, estimated: Vec<Moments>) {
+        self.known = estimated;
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         self.parts.len()

@@ -51,7 +51,7 @@ choice!("upscaler", job::UpscaleFilter, wire::Upscaler {
 });
 choice!("tile_method", job::TileMethod, wire::TileMethod { MultiDiffusion <-> Multidiffusion, Mixture <-> Mixture });
 choice!("tile_grid", job::TileGrid, wire::TileGrid { Spread <-> Spread, Stride <-> Stride });
-choice!("vae", job::VaeMode, wire::VaeMode { Exact <-> Exact, Blend <-> Blend, Off <-> Off });
+choice!("vae", job::VaeMode, wire::VaeMode { Exact <-> Exact, Fast <-> Fast, Blend <-> Blend, Off <-> Off });
 choice!("prediction", facts::Prediction, wire::Prediction { Epsilon <-> Epsilon, V <-> V });
 choice!("beta_schedule", facts::BetaSchedule, wire::BetaSchedule { Linear <-> Linear, ScaledLinear <-> ScaledLinear });
 choice!("artifact", status::Artifact, wire::Artifact { Picture <-> Picture, Dump <-> Dump, Report <-> Report });

@@ -84,7 +84,9 @@ impl From<Exactness> for wire::Exactness {
     fn from(exactness: Exactness) -> Self {
         use wire::exactness::Kind;
         let kind = match exactness {
-            Exactness::Cut { barriers, halo, crossing } => Kind::Cut(wire::Cut { barriers, halo, crossing }),
+            Exactness::Cut { barriers, halo, crossing, prefix } => {
+                Kind::Cut(wire::Cut { barriers, halo, crossing, prefix })
+            }
             Exactness::Refused(sentence) => Kind::Refusal(sentence),
         };
         Self { kind: Some(kind) }
@@ -98,7 +100,9 @@ impl TryFrom<wire::Exactness> for Exactness {
         use wire::exactness::Kind;
         let wire::Exactness { kind } = message;
         Ok(match required("exactness.kind", kind)? {
-            Kind::Cut(wire::Cut { barriers, halo, crossing }) => Self::Cut { barriers, halo, crossing },
+            Kind::Cut(wire::Cut { barriers, halo, crossing, prefix }) => {
+                Self::Cut { barriers, halo, crossing, prefix }
+            }
             Kind::Refusal(sentence) => Self::Refused(sentence),
         })
     }

@@ -58,6 +58,9 @@ impl From<Outcome> for wire::Outcome {
                 Wire::Tensors(wire::Tensors { tensors: tensors.iter().map(Into::into).collect() })
             }
             Ok(Answer::Moments(moments)) => Wire::Moments(moments.into()),
+            Ok(Answer::Statistics(list)) => {
+                Wire::Statistics(wire::Statistics { moments: list.into_iter().map(Into::into).collect() })
+            }
             Err(Failure { kind, message }) => {
                 Wire::Failure(wire::Failure { kind: wire::FailureKind::from(kind).into(), message })
             }
@@ -78,6 +81,9 @@ impl TryFrom<wire::Outcome> for Outcome {
                 Ok(Answer::Tensors(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?))
             }
             Wire::Moments(moments) => Ok(Answer::Moments(moments.try_into()?)),
+            Wire::Statistics(wire::Statistics { moments }) => {
+                Ok(Answer::Statistics(moments.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?))
+            }
             Wire::Failure(wire::Failure { kind, message }) => {
                 Err(Failure { kind: FailureKind::from_number(kind)?, message })
             }

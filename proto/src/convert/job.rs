@@ -48,6 +48,7 @@ impl From<JobSpec> for wire::JobSpec {
             vae: wire::VaeMode::from(job.vae).into(),
             vae_tile: job.vae_tile,
             vae_encode_tile: job.vae_encode_tile,
+            vae_color_fix: job.vae_color_fix,
             dump: job.dump,
             format: Some(job.format.into()),
         }
@@ -87,6 +88,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae,
             vae_tile,
             vae_encode_tile,
+            vae_color_fix,
             dump,
             format,
         } = message;
@@ -124,6 +126,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae_tile,
             vae_encode_tile,
             format: format.map(Format::try_from).transpose()?.unwrap_or_default(),
+            vae_color_fix,
             dump,
         };
         Ok(Self::new(draft)?)

@@ -39,6 +39,7 @@ fn works() -> Vec<Work> {
             core: Rect::new(1, 2, 3, 4).unwrap(),
             known: vec![moments()],
         },
+        Work::Measure { part: Part::Decoder, input: tensor() },
     ]
 }
 
@@ -55,9 +56,12 @@ fn every_work_survives_the_wire() {
 #[test]
 fn outcomes_survive_the_wire() {
     let failure = Failure { kind: FailureKind::NotFinite, message: "the UNet returned NaN".into() };
-    for result in
-        [Ok(Answer::Tensors(vec![tensor(), tensor()])), Ok(Answer::Moments(moments())), Err(failure)]
-    {
+    for result in [
+        Ok(Answer::Tensors(vec![tensor(), tensor()])),
+        Ok(Answer::Moments(moments())),
+        Ok(Answer::Statistics(vec![moments(), moments()])),
+        Err(failure),
+    ] {
         let sent = Outcome { lease: LeaseId::new(3), busy: Duration::from_micros(1234), result };
         let received =
             FromWorker::try_from(wire::FromWorker::from(FromWorker::Outcome(sent.clone()))).unwrap();

@@ -31,6 +31,10 @@ impl From<Work> for wire::Work {
                 core: Some(core.into()),
                 known: known.into_iter().map(Into::into).collect(),
             }),
+            Work::Measure { part, input } => Kind::Measure(wire::Measure {
+                part: wire::VaePart::from(part).into(),
+                input: Some((&input).into()),
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -71,6 +75,10 @@ impl TryFrom<wire::Work> for Work {
                 sources: sources.into_iter().map(Source::try_from).collect::<Result<_, _>>()?,
                 core: required("advance.core", core)?.try_into()?,
                 known: known.into_iter().map(Moments::try_from).collect::<Result<_, _>>()?,
+            },
+            Kind::Measure(wire::Measure { part, input }) => Self::Measure {
+                part: Part::from_number(part)?,
+                input: required("measure.input", input)?.try_into()?,
             },
         })
     }

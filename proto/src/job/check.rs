@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Draft, Size, Target, Upscaler};
+use super::{Choice, Draft, Size, Target, Upscaler, VaeMode};
 use crate::{facts, limits};
 
 /// Pixel sizes must be multiples of this: one latent px of Stable Diffusion's VAE.
@@ -77,6 +77,12 @@ pub enum Error {
     /// A picture to start from and a size for the base picture that it replaces.
     #[error("a base size and an image exclude each other: the image is the base picture")]
     BaseWithImage,
+    /// A choice that only one mode has.
+    #[error("--vae-color-fix belongs to --vae fast: {mode} has no estimate that it would mend")]
+    ColorFix {
+        /// The mode received.
+        mode: &'static str,
+    },
     /// A text that names no upscaling network on any system.
     #[error(
         "upscaler name {name:?} must be 1 to {} bytes without control characters, / and \\: name a network of the \
@@ -166,6 +172,9 @@ fn tiles(draft: &Draft) -> Result<(), Error> {
         {
             return Err(Error::Overlap { overlap, tile: width.min(height) });
         }
+    }
+    if draft.vae_color_fix && draft.vae != VaeMode::Fast {
+        return Err(Error::ColorFix { mode: draft.vae.name() });
     }
     count("tile overlap", draft.overlap.unwrap_or(0), 0, 1023)?;
     count("tile batch", draft.tile_batch, 1, 64)?;

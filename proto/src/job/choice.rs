@@ -109,6 +109,8 @@ pub enum UpscaleFilter {
 pub enum VaeMode {
     /// Tiles that share the statistics of the whole picture: the untiled decode, to rounding error.
     Exact,
+    /// Tiles that share statistics estimated from a smaller picture: one run of each.
+    Fast,
     /// Overlapping tiles, blended by a linear ramp.
     Blend,
     /// The whole picture in one call.
@@ -273,11 +275,12 @@ impl Choice for UpscaleFilter {
 
 impl Choice for VaeMode {
     const WHAT: &'static str = "VAE mode";
-    const ALL: &'static [Self] = &[Self::Exact, Self::Blend, Self::Off];
+    const ALL: &'static [Self] = &[Self::Exact, Self::Fast, Self::Blend, Self::Off];
 
     fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Fast => "fast",
             Self::Blend => "blend",
             Self::Off => "off",
         }

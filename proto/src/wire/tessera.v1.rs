@@ -163,6 +163,9 @@ pub struct Cut {
     /// has it; 0: tiles go through to the result.
     #[prost(uint32, tag = "10")]
     pub crossing: u32,
+    /// Barriers before the picture is first made smaller; --vae-color-fix estimates no others.
+    #[prost(uint32, tag = "11")]
+    pub prefix: u32,
 }
 /// Sent by a task of its own, so that a long network call never looks like a dead worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -213,7 +216,7 @@ pub struct Outcome {
     /// Time inside the networks, microseconds.
     #[prost(uint64, tag = "2")]
     pub busy_us: u64,
-    #[prost(oneof = "outcome::Result", tags = "3, 4, 5")]
+    #[prost(oneof = "outcome::Result", tags = "3, 4, 5, 6")]
     pub result: ::core::option::Option<outcome::Result>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -226,12 +229,20 @@ pub mod outcome {
         Failure(super::Failure),
         #[prost(message, tag = "5")]
         Moments(super::Moments),
+        #[prost(message, tag = "6")]
+        Statistics(super::Statistics),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Tensors {
     #[prost(message, repeated, tag = "1")]
     pub tensors: ::prost::alloc::vec::Vec<Tensor>,
+}
+/// One entry per barrier, in order.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Statistics {
+    #[prost(message, repeated, tag = "1")]
+    pub moments: ::prost::alloc::vec::Vec<Moments>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failure {
@@ -243,7 +254,7 @@ pub struct Failure {
 /// One run of one network. Its result is a function of this message (and kept tensors) alone.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Work {
-    #[prost(oneof = "work::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "work::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<work::Kind>,
 }
 /// Nested message and enum types in `Work`.
@@ -262,6 +273,8 @@ pub mod work {
         Upscale(super::Upscale),
         #[prost(message, tag = "6")]
         Advance(super::Advance),
+        #[prost(message, tag = "7")]
+        Measure(super::Measure),
     }
 }
 /// Texts in, one tensor \[tokens, embedding_width\] each out.
@@ -388,6 +401,16 @@ pub struct Advance {
     /// What the tile reads: kept tensors that together hold it.
     #[prost(message, repeated, tag = "7")]
     pub sources: ::prost::alloc::vec::Vec<Source>,
+}
+/// Runs a part of the VAE whole on a small picture; the result is the statistics of all its barriers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Measure {
+    /// VAE_PART_DECODER or VAE_PART_ENCODER.
+    #[prost(enumeration = "VaePart", tag = "1")]
+    pub part: i32,
+    /// \[1, c, h, w\], as the part's source is.
+    #[prost(message, optional, tag = "2")]
+    pub input: ::core::option::Option<Tensor>,
 }
 /// A kept tensor \[1, c, h, w\] and where it lies.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1031,6 +1054,9 @@ pub struct JobSpec {
     /// How the picture is written; absent: PNG of 8 bits.
     #[prost(message, optional, tag = "30")]
     pub format: ::core::option::Option<OutputFormat>,
+    /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
+    #[prost(bool, tag = "35")]
+    pub vae_color_fix: bool,
     /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
@@ -1485,6 +1511,7 @@ pub enum VaeMode {
     Blend = 1,
     Off = 2,
     Exact = 3,
+    Fast = 4,
 }
 impl VaeMode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1497,6 +1524,7 @@ impl VaeMode {
             Self::Blend => "VAE_MODE_BLEND",
             Self::Off => "VAE_MODE_OFF",
             Self::Exact => "VAE_MODE_EXACT",
+            Self::Fast => "VAE_MODE_FAST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1506,6 +1534,7 @@ impl VaeMode {
             "VAE_MODE_BLEND" => Some(Self::Blend),
             "VAE_MODE_OFF" => Some(Self::Off),
             "VAE_MODE_EXACT" => Some(Self::Exact),
+            "VAE_MODE_FAST" => Some(Self::Fast),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use tessera_proto::{Rect, facts::Exactness};
 
 use crate::{
     engine::Vae,
-    graph::staged::{Canvas, Core, Extent, Section, Staged},
+    graph::staged::{Canvas, Core, Extent, Scale, Section, Staged},
 };
 
 /// How a network can be cut: what the coordinator must know beforehand.
@@ -25,10 +25,23 @@ pub fn exactness(network: Vae, staged: &Staged) -> Exactness {
         let sides = regions.entries(staged).into_iter().filter_map(|plane| regions.halo(plane));
         sides.flatten().max()
     });
-    match (u32::try_from(barriers), halo, u32::try_from(crossing)) {
-        (Ok(barriers), Some(halo), Ok(crossing)) => Exactness::Cut { barriers, halo, crossing },
+    let prefix = match network {
+        Vae::Encoder => prefix(staged, section),
+        Vae::Decoder => 0,
+    };
+    match (u32::try_from(barriers), halo, u32::try_from(crossing), u32::try_from(prefix)) {
+        (Ok(barriers), Some(halo), Ok(crossing), Ok(prefix)) => {
+            Exactness::Cut { barriers, halo, crossing, prefix }
+        }
         _ => refused(),
     }
+}
+
+/// Barriers before a picture has another resolution than the network's input.
+fn prefix(staged: &Staged, section: &Section) -> usize {
+    let counts = barriers(section).flat_map(|stage| staged.stages()[stage].counts());
+    let scale = |&norm: &usize| staged.planes()[staged.norms()[norm].plane].scale;
+    counts.take_while(|norm| scale(norm) == Scale::ONE).count()
 }
 
 /// The stages of a section of tiles after which they wait for each other: not the last, as what follows it either

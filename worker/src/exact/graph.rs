@@ -178,6 +178,15 @@ impl GraphStages {
             .map_err(|error| self.failed(error))
     }
 
+    /// A tile at its beginning.
+    fn progress(&self, picture: &Picture, core: Rect) -> Result<Progress, Error> {
+        let tiles = |section: &&Section| section.extent == Extent::Tiles;
+        let section = self.staged.sections().iter().find(tiles);
+        let section = section.ok_or_else(|| self.failed("no stage runs in tiles"))?;
+        let tile = self.tile(picture, section, core)?;
+        Ok(Progress { tile, factors: picture.factors.clone(), passed: 0, waiting: VecDeque::new() })
+    }
+
     fn affine(&self, norm: usize, moments: &Moments) -> Result<Affine, Error> {
         self.staged.norms()[norm].numbers.affine(moments).map_err(|error| self.failed(error))
     }
@@ -256,6 +265,27 @@ impl Stages for GraphStages {
         result
     }
 
+    fn measure(&mut self, engine: &mut dyn Engine, part: Part, input: &Tensor) -> Result<Answer, Error> {
+        let [_, _, height, width] = input.nchw().unwrap_or_default();
+        let side = |length: usize| u32::try_from(length).unwrap_or(0);
+        let canvas = Size { width: side(width), height: side(height) };
+        let core = Rect::new(0, 0, canvas.width, canvas.height).map_err(|error| self.failed(error))?;
+        let source = Source { place: core, digest: Digest::of(input) };
+        let step = Step { part, canvas, sources: &[(source, input)], core, known: &[] };
+        let picture = self.begin(engine, &step)?;
+        let Progress { mut tile, mut factors, .. } = self.progress(&picture, core)?;
+        let mut stager = Stager { engine, network: self.network };
+        let mut all = Vec::new();
+        while tile.next() + 1 < tile.regions().stages().end {
+            let counted = tile.advance(&mut stager, &factors, PIECE_BYTES);
+            for (norm, own) in counted.map_err(|error| self.of_tile(error))? {
+                factors.insert(norm, self.affine(norm, &own)?);
+                all.push(own.grouped(self.groups(norm)).map_err(|error| self.failed(error))?);
+            }
+        }
+        Ok(Answer::Statistics(all))
+    }
+
     fn forget(&mut self, source: Digest) {
         self.pictures.retain(|origin, _| origin.sources.iter().all(|part| part.digest != source));
     }
@@ -276,14 +306,7 @@ impl GraphStages {
         let kept = picture.tiles.remove(&step.core).filter(|progress| progress.passed <= step.known.len());
         let mut progress = match kept {
             Some(progress) => progress,
-            None => {
-                let tiles = |section: &&Section| section.extent == Extent::Tiles;
-                let section = self.staged.sections().iter().find(tiles);
-                let section = section.ok_or_else(|| self.failed("no stage runs in tiles"))?;
-                let tile = self.tile(picture, section, step.core)?;
-                let factors = picture.factors.clone();
-                Progress { tile, factors, passed: 0, waiting: VecDeque::new() }
-            }
+            None => self.progress(picture, step.core)?,
         };
         let answer = self.go_on(engine, &mut progress, step)?;
         if matches!(answer, Answer::Moments(_)) {

@@ -40,9 +40,31 @@ impl Stages for SimulatedStages {
         Ok(answer)
     }
 
+    fn measure(&mut self, engine: &mut dyn Engine, part: Part, input: &Tensor) -> Result<Answer, Error> {
+        let of = network_of(part);
+        let failed = |reason: String| Error::Failed { network: of.network(), reason };
+        let [_, _, height, width] = input.nchw().unwrap_or_default();
+        let side = |length: usize| u32::try_from(length).unwrap_or(0);
+        let all = Rect::new(0, 0, side(width), side(height)).map_err(|error| failed(error.to_string()))?;
+        let moments = Moments::of(input, all).and_then(|moments| moments.grouped(1));
+        let moments = moments.map_err(|error| failed(error.to_string()))?;
+        let network = Network::Stage { of, index: 0, widened: false };
+        let tile = Tensor::zeros([1, 1, 1, 1]).map_err(|error| failed(error.to_string()))?;
+        engine.run(&network, &[Named { name: "tile", value: Value::Tensor(&tile) }], &["tile"])?;
+        Ok(Answer::Statistics(vec![moments; barriers(part)]))
+    }
+
     fn forget(&mut self, _: Digest) {}
 
     fn forget_all(&mut self) {}
+}
+
+/// Barriers of a part.
+fn barriers(part: Part) -> usize {
+    match part {
+        Part::Decoder => SIMULATED_BARRIERS as usize,
+        Part::Encoder | Part::EncoderEnd => SIMULATED_ENCODER_BARRIERS as usize,
+    }
 }
 
 /// A tile's statistics, or its result.
@@ -61,8 +83,7 @@ fn run(step: &Step<'_>) -> Result<Answer, String> {
         core.y1() - place.y0(),
     );
     let within = within.map_err(|error| error.to_string())?;
-    let barriers = if step.part == Part::Decoder { SIMULATED_BARRIERS } else { SIMULATED_ENCODER_BARRIERS };
-    if step.known.len() < barriers as usize && !step.is_alone() {
+    if step.known.len() < barriers(step.part) && !step.is_alone() {
         let moments = Moments::of(tensor, within).and_then(|moments| moments.grouped(1));
         let moments = moments.map_err(|error| error.to_string())?;
         // What follows differs with what came before.

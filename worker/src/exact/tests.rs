@@ -88,6 +88,7 @@ fn decode(
                     None => whole = Some(part),
                 },
                 Answer::Tensors(tensors) => paste(&mut picture, &tensors[0], core),
+                Answer::Statistics(_) => panic!("nothing was measured"),
             }
         }
         match whole {
@@ -173,7 +174,7 @@ fn what_does_not_fit_is_refused_in_words() {
 #[test]
 fn barriers_and_halo_are_those_of_the_graph() {
     let (_, staged) = decoder("tests/models/tiny-sd15");
-    let Exactness::Cut { barriers, halo, crossing } = exactness(Vae::Decoder, &staged) else {
+    let Exactness::Cut { barriers, halo, crossing, .. } = exactness(Vae::Decoder, &staged) else {
         panic!("it can be cut")
     };
     // 22 normalisations, 3 of them before the attention; 8.5 latent px behind the middle block and 2 in it.
@@ -183,7 +184,7 @@ fn barriers_and_halo_are_those_of_the_graph() {
     let (_, staged) = network(Vae::Encoder, "tests/models/tiny-sd15");
     // Three resolutions of one block, two normalisations each; the next one looks at what the tiles hand over. Px that a
     // block of 8 looks at: 1 for the first convolution, 2, 4 and 8 for the blocks, 1, 2 and 4 for halving them.
-    let cut = Exactness::Cut { barriers: 6, halo: 22, crossing: 16 };
+    let cut = Exactness::Cut { barriers: 6, halo: 22, crossing: 16, prefix: 2 };
     assert_eq!(exactness(Vae::Encoder, &staged), cut);
 }
 
@@ -221,6 +222,7 @@ fn encode(
                 (Answer::Moments(part), Some(merged)) => merged.merge(&part).unwrap(),
                 (Answer::Moments(part), None) => merged = Some(part),
                 (Answer::Tensors(tensors), _) => made.extend(tensors),
+                (Answer::Statistics(_), _) => panic!("nothing was measured"),
             }
         }
         if let Some(merged) = merged {
@@ -286,4 +288,22 @@ fn an_encoders_tile_without_its_halo_is_refused() {
     let step = Step { part: Part::EncoderEnd, ..step };
     let error = stages.advance(&mut engine, &step).unwrap_err().to_string();
     assert!(error.contains("statistics for 3 channels, 16 are needed"), "{error}");
+}
+
+/// Statistics of the whole picture itself are those that its tiles merge.
+#[test]
+fn what_is_measured_is_what_tiles_merge() {
+    let (mut engine, staged) = decoder("tests/models/tiny-sd15");
+    let mut stages = GraphStages::new(Vae::Decoder, staged);
+    let source = latent(16, 24);
+    let (_, known) = decode((&mut stages, &mut engine), &source, 12);
+    let Answer::Statistics(measured) = stages.measure(&mut engine, Part::Decoder, &source).unwrap() else {
+        panic!("statistics")
+    };
+    assert_eq!((measured.len(), known.len()), (19, 19));
+    for (measured, known) in measured.iter().zip(&known) {
+        assert_eq!(measured.count(), known.count());
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 * (1.0 + b.abs());
+        assert!(measured.mean().iter().zip(known.mean()).all(near), "{measured:?} {known:?}");
+    }
 }

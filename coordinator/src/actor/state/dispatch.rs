@@ -139,7 +139,8 @@ fn byte_len(work: &Work) -> u64 {
         Work::Denoise { tiles: tensor, .. }
         | Work::Encode { image: tensor }
         | Work::Decode { latent: tensor }
-        | Work::Upscale { image: tensor, .. } => tensor.byte_len(),
+        | Work::Upscale { image: tensor, .. }
+        | Work::Measure { input: tensor, .. } => tensor.byte_len(),
         Work::Advance { known, .. } => known.iter().map(Moments::byte_len).sum(),
     };
     bytes as u64

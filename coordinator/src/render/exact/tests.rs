@@ -1,7 +1,7 @@
 //! A toy decoder of two normalisations, run tile by tile in any order, against the same on the whole canvas.
 
 use proptest::prelude::*;
-use tessera_proto::{GroupNorm, Moments, Rect, job::Size};
+use tessera_proto::{GroupNorm, job::Size};
 
 use super::*;
 use crate::render::surface::Painted;
@@ -50,7 +50,7 @@ fn plan((width, height): (u32, u32), parts: (u32, u32)) -> ExactPlan {
     let cores = rows
         .flat_map(|y| edges(width, parts.0).map(move |x| Rect::new(x.0, y.0, x.1, y.1).unwrap()))
         .collect();
-    ExactPlan { canvas: Size { width, height }, cores, barriers: 2, halo: 0, scale: SCALE }
+    ExactPlan { canvas: Size { width, height }, cores, barriers: 2, estimate: None, halo: 0, scale: SCALE }
 }
 
 fn latent(width: u32, height: u32) -> Vec<f32> {

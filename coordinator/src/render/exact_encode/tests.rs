@@ -2,7 +2,7 @@
 //! on the whole picture.
 
 use proptest::prelude::*;
-use tessera_proto::{GroupNorm, Moments};
+use tessera_proto::GroupNorm;
 
 use super::*;
 use crate::canvas::{Cores, CoresRequest};
@@ -100,6 +100,7 @@ fn begun(size: (u32, u32), side: u32) -> ExactEncode {
         canvas: Size { width: size.0, height: size.1 },
         tiles: Arc::new(Cores::new(request).unwrap()),
         barriers: 2,
+        estimate: None,
         crossing: 3,
         scale: SCALE,
     };

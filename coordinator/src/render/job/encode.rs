@@ -58,8 +58,11 @@ impl Job {
     }
 
     /// All tiles of the encode, or their next steps.
-    fn enqueue_encode(&mut self) -> Vec<Action> {
+    pub(super) fn enqueue_encode(&mut self) -> Vec<Action> {
         let State::Encoding(encoding) = &self.state else { return Vec::new() };
+        if encoding.measure().is_some() {
+            return self.enqueue_measure();
+        }
         let call = ((self.progress.stage as u64) << 32) | encoding.passed() as u64;
         let tiles = (0..).map(TileIndex).take(encoding.tiles());
         let requests = tiles.map(|tile| match encoding.source(tile) {

@@ -3,7 +3,7 @@
 use tessera_proto::{Answer, Failure, FailureKind, Work};
 
 use super::{Error, Job, State, tasks::Item};
-use crate::fleet::TaskNumber;
+use crate::{canvas::TileIndex, fleet::TaskNumber};
 
 impl Job {
     /// The work of a task whose result has not been given.
@@ -28,6 +28,8 @@ impl Job {
             }
             (Item::Decode(tile), State::Decoding(decode)) => decode.work(tile)?,
             (Item::Upscale(tile), State::Upscaling(upscale)) => upscale.work(tile)?,
+            (Item::Measure, State::Decoding(decoding)) => return Ok(decoding.measure()),
+            (Item::Measure, State::Encoding(encoding)) => return Ok(encoding.measure()),
             (Item::Encode(tile), State::Encoding(encoding)) => return encoding.work(Some(tile)),
             (Item::EncodeEnd, State::Encoding(encoding)) => return encoding.work(None),
             _ => return Ok(None),
@@ -48,6 +50,7 @@ impl Job {
                 format!("{stage} tile {} (upscaler {network:?}, pass {pass})", tile.0)
             }
             (Some(Item::Encode(tile)), _) => format!("{stage} tile {} (vae encoder)", tile.0),
+            (Some(Item::Measure), _) => format!("{stage}, estimate of statistics (vae)"),
             (Some(Item::EncodeEnd), _) => format!("{stage}, last part (vae encoder)"),
             _ => stage.to_owned(),
         }
@@ -63,7 +66,10 @@ impl Job {
         let fits = match (self.tasks.get(task), &self.state) {
             (Some(Item::Decode(tile)), State::Decoding(decoding)) => decoding.fits(tile, &answer),
             (Some(Item::Encode(tile)), State::Encoding(encoding)) => encoding.fits(Some(tile), &answer),
-            (Some(Item::EncodeEnd), State::Encoding(encoding)) => encoding.fits(None, &answer),
+            (Some(Item::EncodeEnd | Item::Measure), State::Encoding(encoding)) => {
+                encoding.fits(None, &answer)
+            }
+            (Some(Item::Measure), State::Decoding(decoding)) => decoding.fits(TileIndex(0), &answer),
             _ => true,
         };
         if !fits {
@@ -102,5 +108,6 @@ fn shape(answer: &Answer) -> String {
             tensors => format!("{} tensors", tensors.len()),
         },
         Answer::Moments(moments) => format!("statistics of {} groups", moments.mean().len()),
+        Answer::Statistics(list) => format!("statistics of {} barriers", list.len()),
     }
 }

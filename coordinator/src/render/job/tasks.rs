@@ -34,6 +34,8 @@ pub(super) enum Item {
     /// The text of this index.
     Embed(usize),
     Group(GroupIndex),
+    /// The estimate of a decode or encode in fast mode.
+    Measure,
     Decode(TileIndex),
     /// Of the present pass.
     Upscale(TileIndex),

@@ -20,6 +20,12 @@ const WIDTH: usize = 768;
 
 /// What a made-up model answers: a function of the work, and the tensors that it names, alone.
 fn answer(job: &Job, work: &Work) -> Answer {
+    if let Work::Measure { part, input } = work {
+        let barriers = if *part == Part::Decoder { SIMULATED_BARRIERS } else { SIMULATED_ENCODER_BARRIERS };
+        let mean = f64::from(input.data()[0]);
+        let moments = Moments::new(9, vec![mean], vec![1.0]).unwrap();
+        return Answer::Statistics(vec![moments; barriers as usize]);
+    }
     let Work::Advance { part, canvas, sources, core, known } = work else {
         return Answer::Tensors(tensors(work));
     };
@@ -72,7 +78,7 @@ fn tensors(work: &Work) -> Vec<Tensor> {
             vec![Tensor::new([1, 3, 8 * h, 8 * w], (0..3 * 64 * h * w).map(pixel).collect()).unwrap()]
         }
         Work::Upscale { network, image, keep } => vec![enlarged(network, image, *keep)],
-        Work::Advance { .. } => panic!("no tensors alone"),
+        Work::Advance { .. } | Work::Measure { .. } => panic!("no tensors alone"),
     }
 }
 
@@ -254,7 +260,7 @@ fn tiles_with_their_halo_give_what_the_whole_picture_gives() {
 
 #[test]
 fn an_encode_of_several_tiles_advances_and_is_joined() {
-    for vae in [VaeMode::Exact, VaeMode::Blend] {
+    for vae in [VaeMode::Exact, VaeMode::Fast, VaeMode::Blend] {
         let change = |job: &mut Draft| {
             (job.vae, job.upscaler) = (vae, UpscaleFilter::Lanczos.into());
             job.target = Target::Scale(6.0);
@@ -262,7 +268,11 @@ fn an_encode_of_several_tiles_advances_and_is_joined() {
         let plan = plan(change, Some(Size { width: 50, height: 41 }));
         let encode = plan.summary().stages[0].clone();
         // 3x2 cores of 300x246 px, rounded down to multiples of 8, with the end as a task of its own.
-        let tasks = if vae == VaeMode::Exact { 6 * 13 + 1 } else { encode.tiles };
+        let tasks = match vae {
+            VaeMode::Exact => 6 * 13 + 1,
+            VaeMode::Fast => 1 + 6 + 1,
+            _ => encode.tiles,
+        };
         assert_eq!((encode.network.as_ref(), encode.tasks), ("vae encoder", tasks));
         let (output, progress) = run(plan, image(), |open| open - 1);
         assert_eq!(progress.done, progress.total, "{vae}");
@@ -271,8 +281,25 @@ fn an_encode_of_several_tiles_advances_and_is_joined() {
 }
 
 #[test]
+fn the_colour_fix_estimates_the_first_statistics_alone() {
+    let change = |job: &mut Draft| {
+        (job.vae, job.vae_color_fix) = (VaeMode::Fast, true);
+        (job.upscaler, job.target) = (UpscaleFilter::Lanczos.into(), Target::Scale(6.0));
+    };
+    let plan = plan(change, Some(Size { width: 50, height: 41 }));
+    // 4 of 12 barriers are estimated.
+    assert_eq!(plan.summary().stages[0].tasks, 1 + 6 * 9 + 1);
+    let (_, progress) = run(plan, image(), |_| 0);
+    assert_eq!(progress.done, progress.total);
+    let mut draft = Draft::text_to_image("");
+    draft.vae_color_fix = true;
+    let error = JobSpec::new(draft).unwrap_err().to_string();
+    assert_eq!(error, "--vae-color-fix belongs to --vae fast: exact has no estimate that it would mend");
+}
+
+#[test]
 fn a_decode_of_several_tiles_advances_barrier_by_barrier() {
-    for vae in [VaeMode::Exact, VaeMode::Blend] {
+    for vae in [VaeMode::Exact, VaeMode::Fast, VaeMode::Blend] {
         let plan = plan(|job| (job.vae, job.target) = (vae, Target::Scale(4.0)), None);
         let (output, progress) = run(plan, None, |open| open - 1);
         assert_eq!(progress.done, progress.total, "{vae}");

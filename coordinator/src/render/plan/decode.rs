@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tessera_proto::{Rect, job::Size};
 
-use super::VaePlan;
+use super::{Estimate, VaePlan};
 
 /// How a latent becomes a picture.
 #[derive(Debug, Clone)]
@@ -22,8 +22,10 @@ pub struct ExactPlan {
     pub canvas: Size,
     /// The tiles' own parts, latent px, row-major: they cover the canvas and do not overlap.
     pub cores: Arc<[Rect]>,
-    /// Normalisations whose statistics are merged over all tiles.
+    /// Normalisations whose statistics are those of the whole picture.
     pub barriers: usize,
+    /// In fast mode: where the first of them come from.
+    pub estimate: Option<Estimate>,
     /// How far a tile reaches beyond its core at first, latent px.
     pub halo: u32,
     /// Image px per latent px.
@@ -52,7 +54,7 @@ impl DecodePlan {
     pub fn tasks(&self) -> usize {
         match self {
             Self::Blend(plan) => plan.tasks(),
-            Self::Exact(plan) => plan.cores.len() * plan.rounds(),
+            Self::Exact(plan) => plan.tasks(),
         }
     }
 }
@@ -64,6 +66,13 @@ impl ExactPlan {
     /// statistics itself.
     #[must_use]
     pub fn rounds(&self) -> usize {
-        if self.cores.len() == 1 { 1 } else { self.barriers + 1 }
+        let estimated = self.estimate.map_or(0, |estimate| estimate.barriers);
+        if self.cores.len() == 1 { 1 } else { self.barriers - estimated + 1 }
+    }
+
+    /// Tasks of all rounds, and of the estimate.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.cores.len() * self.rounds() + usize::from(self.estimate.is_some())
     }
 }

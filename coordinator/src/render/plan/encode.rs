@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tessera_proto::job::Size;
 
-use super::VaePlan;
+use super::{Estimate, VaePlan};
 use crate::canvas::Cores;
 
 /// How a picture becomes a latent.
@@ -23,8 +23,10 @@ pub struct ExactEncodePlan {
     pub canvas: Size,
     /// The tiles, px; edges of their own parts are multiples of `scale`.
     pub tiles: Arc<Cores>,
-    /// Normalisations whose statistics are merged over all tiles.
+    /// Normalisations whose statistics are those of the whole picture.
     pub barriers: usize,
+    /// In fast mode: where the first of them come from.
+    pub estimate: Option<Estimate>,
     /// Channels that tiles hand, latent px, to the last part, which is one task; 0: there is none.
     pub crossing: usize,
     /// Image px per latent px.
@@ -51,7 +53,8 @@ impl ExactEncodePlan {
     /// statistics itself.
     #[must_use]
     pub fn rounds(&self) -> usize {
-        if self.tiles.count() == 1 { 1 } else { self.barriers + 1 }
+        let estimated = self.estimate.map_or(0, |estimate| estimate.barriers);
+        if self.tiles.count() == 1 { 1 } else { self.barriers - estimated + 1 }
     }
 
     /// Whether the network's last part is a task of its own.
@@ -60,9 +63,10 @@ impl ExactEncodePlan {
         1 < self.tiles.count() && 0 < self.crossing
     }
 
-    /// Tasks of all rounds, and the last part.
+    /// Tasks of all rounds, of the estimate and of the last part.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.tiles.count() * self.rounds() + usize::from(self.has_end())
+        let once = [self.has_end(), self.estimate.is_some()].map(usize::from);
+        self.tiles.count() * self.rounds() + once.iter().sum::<usize>()
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tessera_proto::{
     Rect,
     facts::Exactness,
-    job::{Size, TileGrid, VaeMode},
+    job::{Choice, Size, TileGrid, VaeMode},
     limits,
 };
 
-use super::{DecodePlan, EncodePlan, Error, ExactEncodePlan, ExactPlan, Planner, VaePlan, latent};
+use super::{DecodePlan, EncodePlan, Error, Estimate, ExactEncodePlan, ExactPlan, Planner, VaePlan, latent};
 use crate::{
     canvas::{Axis, AxisRequest, Cores, CoresRequest, Grid, TileIndex, Tiling, WeightKind},
     picture::rgb,
@@ -37,6 +37,7 @@ struct Cut {
     /// Px of the network's input.
     halo: u32,
     crossing: usize,
+    prefix: usize,
 }
 
 impl Planner<'_> {
@@ -82,14 +83,17 @@ impl Planner<'_> {
 
     pub(super) fn vae_decode(&self, size: Size) -> Result<DecodePlan, Error> {
         let tile = self.spec.vae_tile.unwrap_or(VAE_TILE);
-        if self.spec.vae != VaeMode::Exact {
+        let fast = self.spec.vae == VaeMode::Fast;
+        if !fast && self.spec.vae != VaeMode::Exact {
             return Ok(DecodePlan::Blend(self.vae(size, tile)?));
         }
-        let Cut { barriers, halo, .. } = cut(&self.facts.exact_decode)?;
+        let Cut { barriers, halo, .. } = self.cut(&self.facts.exact_decode)?;
         let (canvas, scale) = (latent(size, self.facts), self.facts.vae_scale);
         // Where the tile is left open, even a small picture gets several: one leaves all devices but one idle.
         let half = canvas.width.max(canvas.height).div_ceil(2).max(LEAST_CORE);
-        let tile = if self.spec.vae_tile.is_none() { tile.min(half) } else { tile };
+        // In fast mode the tile's size is the estimate's, which shall not be worse than it must.
+        let is_open = self.spec.vae_tile.is_none() && !fast;
+        let tile = if is_open { tile.min(half) } else { tile };
         let request = CoresRequest { canvas: (canvas.width, canvas.height), tile, halo: 0, multiple: 1 };
         let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
         let cores: Vec<Rect> =
@@ -101,15 +105,17 @@ impl Planner<'_> {
         if LARGEST_TENSOR < bytes {
             return Err(Error::VaeTileBytes { width: tile, height: tile, mib: bytes >> 20 });
         }
-        Ok(DecodePlan::Exact(ExactPlan { canvas, cores: cores.into(), barriers, halo, scale }))
+        let estimate = (fast && 1 < cores.len()).then(|| Estimate::new(canvas, (tile, 1), barriers));
+        Ok(DecodePlan::Exact(ExactPlan { canvas, cores: cores.into(), barriers, estimate, halo, scale }))
     }
 
     pub(super) fn vae_encode(&self, size: Size) -> Result<EncodePlan, Error> {
         let (tile, scale) = (self.spec.vae_encode_tile.unwrap_or(VAE_ENCODE_TILE), self.facts.vae_scale);
-        if self.spec.vae != VaeMode::Exact {
+        let fast = self.spec.vae == VaeMode::Fast;
+        if !fast && self.spec.vae != VaeMode::Exact {
             return Ok(EncodePlan::Blend(self.vae(size, tile / scale)?));
         }
-        let Cut { barriers, halo, crossing } = cut(&self.facts.exact_encode)?;
+        let Cut { barriers, halo, crossing, prefix } = self.cut(&self.facts.exact_encode)?;
         let canvas = (size.width, size.height);
         let request = CoresRequest { canvas, tile, halo, multiple: scale };
         let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
@@ -122,13 +128,10 @@ impl Planner<'_> {
         if LARGEST_TENSOR < bytes {
             return Err(Error::VaeTileBytes { width, height, mib: bytes >> 20 });
         }
-        Ok(EncodePlan::Exact(ExactEncodePlan {
-            canvas: size,
-            tiles: Arc::new(tiles),
-            barriers,
-            crossing,
-            scale,
-        }))
+        let estimated = if self.spec.vae_color_fix { prefix } else { barriers };
+        let estimate = (fast && 1 < tiles.count()).then(|| Estimate::new(size, (tile, scale), estimated));
+        let tiles = Arc::new(tiles);
+        Ok(EncodePlan::Exact(ExactEncodePlan { canvas: size, tiles, barriers, estimate, crossing, scale }))
     }
 
     /// The VAE's tiles over a canvas of `size` px; `tile` in latent px.
@@ -136,7 +139,7 @@ impl Planner<'_> {
         let canvas = latent(size, self.facts);
         let axis = |length: u32| {
             let tile = match self.spec.vae {
-                VaeMode::Exact | VaeMode::Blend => tile.min(length),
+                VaeMode::Exact | VaeMode::Fast | VaeMode::Blend => tile.min(length),
                 VaeMode::Off => length,
             };
             // A quarter of the tile, as diffusers' tiled VAE has it.
@@ -153,17 +156,17 @@ impl Planner<'_> {
         }
         Ok(VaePlan { latent: Arc::new(latent), image: Arc::new(image) })
     }
-}
 
-/// How a network is cut.
-///
-/// # Errors
-/// It cannot be.
-fn cut(exactness: &Exactness) -> Result<Cut, Error> {
-    match exactness {
-        Exactness::Cut { barriers, halo, crossing } => {
-            Ok(Cut { barriers: *barriers as usize, halo: *halo, crossing: *crossing as usize })
+    /// How a network is cut.
+    fn cut(&self, exactness: &Exactness) -> Result<Cut, Error> {
+        let size = |number: u32| number as usize;
+        match exactness {
+            &Exactness::Cut { barriers, halo, crossing, prefix } => {
+                Ok(Cut { barriers: size(barriers), halo, crossing: size(crossing), prefix: size(prefix) })
+            }
+            Exactness::Refused(sentence) => {
+                Err(Error::Exact { mode: self.spec.vae.name(), sentence: sentence.clone() })
+            }
         }
-        Exactness::Refused(sentence) => Err(Error::Exact { sentence: sentence.clone() }),
     }
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod compare;
 mod job;
 mod render;
+mod vae;
 
 pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
@@ -11,6 +12,7 @@ pub(crate) use cluster::{
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
+pub(crate) use vae::{DecodeArgs, EncodeArgs};
 
 use std::path::PathBuf;
 
@@ -35,6 +37,10 @@ pub(crate) enum Command {
     Render(Box<RenderArgs>),
     /// Say what `render` would do and cost; needs no GPU and draws nothing
     Plan(Box<PlanArgs>),
+    /// Turn a latent into its picture
+    Decode(Box<DecodeArgs>),
+    /// Turn a picture into its latent
+    Encode(Box<EncodeArgs>),
     /// Hand a job to a running cluster and print its id
     Submit(Box<SubmitArgs>),
     /// Follow a job until it ends; Ctrl-C stops watching, not the job

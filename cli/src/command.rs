@@ -3,7 +3,10 @@
 mod cancel;
 mod compare;
 mod coordinator;
+mod decode;
 mod doctor;
+mod encode;
+mod errand;
 mod fetch;
 mod jobs;
 mod model;
@@ -41,6 +44,8 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub(crate) const fn style(command: &Command) -> Style {
     match command {
         Command::Render(args) => Style::of(args.output.json, args.output.quiet),
+        Command::Decode(args) => Style::of(args.output.json, args.output.quiet),
+        Command::Encode(args) => Style::of(args.output.json, args.output.quiet),
         Command::Plan(args) => Style::of(args.render.output.json, args.render.output.quiet),
         Command::Submit(args) => Style::of(args.json, false),
         Command::Watch(args) => Style::of(args.json, false),
@@ -71,6 +76,8 @@ pub(crate) const fn log_level(command: &Command) -> LevelFilter {
 pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Render(args) => wait_for(render::run(*args, output)),
+        Command::Decode(args) => wait_for(decode::run(*args, output)),
+        Command::Encode(args) => wait_for(encode::run(*args, output)),
         Command::Plan(args) => plan::run(*args, output),
         Command::Submit(args) => wait_for(submit::run(*args, output)),
         Command::Watch(args) => wait_for(watch::run(args, output)),

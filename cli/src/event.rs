@@ -13,8 +13,9 @@ pub(crate) enum Event<'a> {
     Submitted {
         /// The job's id.
         job: String,
-        /// The seed of its noise.
-        seed: u64,
+        /// The seed of its noise, if it draws any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
     },
     /// A job's state changed.
     Status {
@@ -22,15 +23,15 @@ pub(crate) enum Event<'a> {
         #[serde(flatten)]
         status: &'a JobStatus,
     },
-    /// A picture was written: always the last line.
+    /// The picture or latent was written: always the last line.
     Done {
         /// The job's id.
         job: String,
-        /// The picture's file.
+        /// Its file.
         path: &'a Path,
-        /// Its width, px.
+        /// Width of the picture, or of that which the latent is of, px.
         width: u32,
-        /// Its height, px.
+        /// Its height likewise, px.
         height: u32,
         /// From the start of the command to the file, s.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,10 @@
 
 mod files;
 mod format;
+mod half;
 mod image;
 mod job;
+mod latent;
 mod machines;
 mod model;
 mod prompt;
@@ -12,12 +14,13 @@ mod upscaler;
 
 pub(crate) use files::{Files, Named};
 pub(crate) use format::check_fetched;
+pub(crate) use half::{decode, encode};
 pub(crate) use machines::{Local, Machines};
 pub(crate) use seconds::seconds;
 
 use std::path::PathBuf;
 
-use tessera_coordinator::{picture, render};
+use tessera_coordinator::{latent as latent_file, picture, render};
 use tessera_proto::{JobId, JobSpec, job as job_spec, limits};
 use tessera_worker::{engine, model as model_folder};
 
@@ -28,7 +31,7 @@ use crate::{
     environment::Environment,
 };
 
-/// What `tessera render` shall do.
+/// What `tessera render`, `decode` or `encode` shall do.
 #[derive(Debug)]
 pub(crate) struct Render {
     /// The job.
@@ -118,6 +121,22 @@ pub(crate) enum Error {
     ImageBytes {
         /// The file.
         path: PathBuf,
+    },
+    /// A latent file that cannot be opened, is no file or is too large.
+    #[error("cannot read the latent {}: {reason}", path.display())]
+    LatentFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file that holds no latent.
+    #[error("cannot use the latent {}: {source}", path.display())]
+    Latent {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: latent_file::Error,
     },
     /// An image file that holds no picture, or one that is too large.
     #[error("cannot use the image {}: {source}", path.display())]
@@ -286,7 +305,7 @@ fn described(args: &JobArgs) -> Result<Described, Error> {
 }
 
 fn named_files(output: OutputArgs) -> Named {
-    Named { picture: output.output, dump: output.dump, report: output.report }
+    Named { result: output.output, dump: output.dump, report: output.report }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tessera_proto::{Artifact, JobId, JobStatus, job::Size};
 
 use crate::{atomic::Draft, client::Client, exit::Failure, options::Files};
 
-/// A picture that was written.
+/// A picture or latent that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finished {
     /// The job that made it.
@@ -17,9 +17,11 @@ pub(crate) struct Finished {
     pub(crate) width: u32,
     /// Rows, px.
     pub(crate) height: u32,
+    /// Which of the two.
+    pub(crate) artifact: Artifact,
 }
 
-/// Fetches the picture and what else was asked for; the files appear together, the picture last, or not at all.
+/// Fetches what the job has made and what else was asked for; the files appear together, that one last, or not at all.
 ///
 /// # Errors
 /// An artifact is missing or ends early, or a file cannot be written.
@@ -36,14 +38,14 @@ pub(crate) async fn collect(
     if let Some(path) = &files.report {
         drafts.push(fetch(client, job, Artifact::Report, path).await?);
     }
-    drafts.push(fetch(client, job, Artifact::Picture, &files.picture).await?);
+    drafts.push(fetch(client, job, files.artifact, &files.result).await?);
     // Syncing to the disk takes as long as the disk takes.
     tokio::task::block_in_place(|| Draft::publish(drafts)).map_err(Failure::failed)?;
     // A job that has files has been planned.
     let Size { width, height } = status.size.ok_or_else(|| {
         Failure::failed(anyhow::anyhow!("the coordinator did not say how large the picture is"))
     })?;
-    Ok(Finished { job, path: files.picture.clone(), width, height })
+    Ok(Finished { job, path: files.result.clone(), width, height, artifact: files.artifact })
 }
 
 /// Writes an artifact beside its final name.

@@ -21,8 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Options,
-    picture::Picture,
-    render::{self, Event},
+    render::{self, Event, Source},
     store::Artifacts,
 };
 use state::State;
@@ -73,7 +72,7 @@ pub(crate) enum Error {
 /// What the actor is told.
 #[derive(Debug)]
 enum Command {
-    Submit { spec: Box<JobSpec>, image: Option<Picture>, reply: oneshot::Sender<Result<JobId, Error>> },
+    Submit { spec: Box<JobSpec>, source: Source, reply: oneshot::Sender<Result<JobId, Error>> },
     Cancel { job: JobId, reply: oneshot::Sender<Result<JobStatus, Error>> },
     Watch { job: JobId, reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>> },
     List { reply: oneshot::Sender<Vec<JobStatus>> },
@@ -114,12 +113,12 @@ impl Handle {
         Self { commands }
     }
 
-    /// Takes a job on. `image` is the decoded picture of a job that starts from one.
+    /// Takes a job on, with what it starts from.
     ///
     /// # Errors
     /// The job cannot be rendered by the model that the workers serve.
-    pub(crate) async fn submit(&self, spec: JobSpec, image: Option<Picture>) -> Result<JobId, Error> {
-        self.ask(|reply| Command::Submit { spec: Box::new(spec), image, reply }).await?
+    pub(crate) async fn submit(&self, spec: JobSpec, source: Source) -> Result<JobId, Error> {
+        self.ask(|reply| Command::Submit { spec: Box::new(spec), source, reply }).await?
     }
 
     /// Ends a job.

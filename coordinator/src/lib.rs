@@ -3,7 +3,7 @@
 //! # Layout
 //! Pure (no I/O, no async, no clock, no global):
 //! - [`prompt`]: A1111's prompt grammar; [`sample`]: schedules, solvers, noise; [`canvas`]: tiles, cells, blending;
-//!   [`picture`]: pixels, image files, metadata.
+//!   [`picture`]: pixels, image files, metadata; [`latent`]: latent files.
 //! - [`render`]: one job as a state machine, and its plan.
 //! - [`fleet`]: workers, leases, placement, retries.
 //!
@@ -16,6 +16,7 @@
 mod actor;
 pub mod canvas;
 pub mod fleet;
+pub mod latent;
 pub mod picture;
 pub mod prompt;
 pub mod render;

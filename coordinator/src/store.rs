@@ -4,4 +4,4 @@ mod artifacts;
 mod draft;
 
 pub(crate) use artifacts::Artifacts;
-pub(crate) use draft::Error as DraftError;
+pub(crate) use draft::{Draft, Error as DraftError};

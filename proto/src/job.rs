@@ -3,6 +3,7 @@
 mod check;
 pub mod choice;
 pub mod format;
+mod goal;
 mod upscaler;
 
 use std::ops::Deref;
@@ -16,6 +17,7 @@ pub use choice::{
     names,
 };
 pub use format::Format;
+pub use goal::{Goal, Posterior};
 pub use upscaler::Upscaler;
 
 /// Width and height; the unit is named where the size stands.
@@ -55,6 +57,8 @@ pub enum ModelRef {
 /// `None` leaves a choice to the plan, which knows the model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Draft {
+    /// What is made.
+    pub goal: Goal,
     /// The model.
     pub model: ModelRef,
     /// What to draw, in A1111's prompt syntax.
@@ -130,6 +134,7 @@ impl Draft {
     #[must_use]
     pub fn text_to_image(prompt: impl Into<String>) -> Self {
         Self {
+            goal: Goal::Render,
             model: ModelRef::Any,
             prompt: prompt.into(),
             negative_prompt: String::new(),
@@ -160,6 +165,18 @@ impl Draft {
             vae_color_fix: false,
             dump: false,
         }
+    }
+
+    /// The decode of a latent, the bytes of a safetensors file; see [`Goal::Decode`].
+    #[must_use]
+    pub fn decode(latent: impl Into<Bytes>) -> Self {
+        Self { goal: Goal::Decode(latent.into()), ..Self::text_to_image("") }
+    }
+
+    /// The encode of a picture, the bytes of an image file.
+    #[must_use]
+    pub fn encode(image: impl Into<Bytes>, posterior: Posterior) -> Self {
+        Self { goal: Goal::Encode(posterior), image: Some(image.into()), ..Self::text_to_image("") }
     }
 }
 

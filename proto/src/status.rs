@@ -40,9 +40,11 @@ pub enum Stage {
     Upscale,
     /// The large latent, tile by tile.
     Hires,
+    /// Picture to latent, where the latent is what the job makes.
+    Encode,
     /// Latent to picture.
     Decode,
-    /// Picture to file.
+    /// The result to its file.
     Save,
 }
 
@@ -127,6 +129,8 @@ pub struct WorkerStatus {
 pub enum Artifact {
     /// The picture, in the job's format.
     Picture,
+    /// The latent that an encode makes: safetensors.
+    Latent,
     /// Intermediate tensors: safetensors.
     Dump,
     /// Plan, times and costs: JSON.
@@ -154,6 +158,7 @@ impl Stage {
             Self::Base => "base",
             Self::Upscale => "upscale",
             Self::Hires => "hires",
+            Self::Encode => "encode",
             Self::Decode => "decode",
             Self::Save => "save",
         }
@@ -168,6 +173,8 @@ impl Artifact {
     pub const fn extension(self, format: Format) -> &'static str {
         match self {
             Self::Picture => format.ending(),
+            // It may lie beside a dump.
+            Self::Latent => "latent.safetensors",
             Self::Dump => "safetensors",
             Self::Report => "json",
         }

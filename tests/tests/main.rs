@@ -7,6 +7,7 @@ mod compare;
 mod exact;
 mod faults;
 mod formats;
+mod halves;
 mod image_input;
 mod interrupt;
 mod metadata;

@@ -19,7 +19,7 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
     let mut client = Client::connect(&address).await?;
     let job = client.submit(spec).await?;
     if output.style() == Style::Json {
-        output.json(&Event::Submitted { job: job.to_string(), seed })?;
+        output.json(&Event::Submitted { job: job.to_string(), seed: Some(seed) })?;
     } else {
         output.data(job)?;
         if seed_drawn {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tessera_proto::job::Format;
+use tessera_proto::{Artifact, job::Format};
 
 use super::Error;
 use crate::atomic;
@@ -10,8 +10,8 @@ use crate::atomic;
 /// Names as users gave them.
 #[derive(Debug, Default)]
 pub(crate) struct Named {
-    /// The picture.
-    pub(crate) picture: Option<PathBuf>,
+    /// The picture, or the latent that is made instead.
+    pub(crate) result: Option<PathBuf>,
     /// The intermediate tensors.
     pub(crate) dump: Option<PathBuf>,
     /// Plan, times and costs.
@@ -21,8 +21,10 @@ pub(crate) struct Named {
 /// Paths that could be written a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// The picture.
-    pub(crate) picture: PathBuf,
+    /// What the job makes.
+    pub(crate) result: PathBuf,
+    /// What that is: a picture or a latent.
+    pub(crate) artifact: Artifact,
     /// The intermediate tensors.
     pub(crate) dump: Option<PathBuf>,
     /// Plan, times and costs.
@@ -38,11 +40,22 @@ impl Named {
     /// # Errors
     /// A name has the wrong ending, is a folder's, or lies in a folder that is absent or not writable.
     pub(crate) fn resolve(self, stem: &str, format: Format, folder: &Path) -> Result<Files, Error> {
-        let picture = self.picture.unwrap_or_else(|| free_name(folder, stem, format.ending()));
-        let picture = writable("--output", picture)?;
+        let picture = self.result.unwrap_or_else(|| free_name(folder, stem, format.ending()));
+        let result = writable("--output", picture)?;
         let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
-        Ok(Files { picture, dump, report })
+        Ok(Files { result, artifact: Artifact::Picture, dump, report })
+    }
+
+    /// The same for a job that makes a latent; an unnamed one becomes `STEM.safetensors`.
+    ///
+    /// # Errors
+    /// As [`Named::resolve`].
+    pub(crate) fn resolve_latent(self, stem: &str, folder: &Path) -> Result<Files, Error> {
+        let latent = self.result.unwrap_or_else(|| free_name(folder, stem, "safetensors"));
+        let result = check("--output", latent, "safetensors")?;
+        let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
+        Ok(Files { result, artifact: Artifact::Latent, dump: None, report })
     }
 }
 

@@ -22,27 +22,26 @@ pub(super) struct Image {
 /// # Errors
 /// The file cannot be read, is no picture, is damaged, or has too many bytes or pixels.
 pub(super) fn read(path: &Path) -> Result<Image, Error> {
-    let bytes = bytes_of(path)?;
+    let unreadable = |reason: String| Error::ImageFile { path: path.to_owned(), reason };
+    let bytes = bytes_of(path, limits::IMAGE_FILE).map_err(unreadable)?;
+    let bytes = bytes.ok_or_else(|| Error::ImageBytes { path: path.to_owned() })?;
     let picture = picture::decode(&bytes, limits::IMAGE_PIXELS)
         .map_err(|source| Error::Image { path: path.to_owned(), source })?;
     let size = Size { width: picture.width(), height: picture.height() };
     Ok(Image { bytes, size })
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |reason: String| Error::ImageFile { path: path.to_owned(), reason };
+/// The bytes of a file, or why there are none; `None` = there are more than `most`.
+pub(super) fn bytes_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, String> {
     if path.is_dir() {
-        return Err(unreadable("it is a folder".to_owned()));
+        return Err("it is a folder".to_owned());
     }
-    let file = File::open(path).map_err(|error| unreadable(plain(&error)))?;
+    let file = File::open(path).map_err(|error| plain(&error))?;
     // A device or pipe has no length to ask for: the limit is on what is read.
-    let most = u64::try_from(limits::IMAGE_FILE).unwrap_or(u64::MAX);
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(plain(&error)))?;
-    if limits::IMAGE_FILE < bytes.len() {
-        return Err(Error::ImageBytes { path: path.to_owned() });
-    }
-    Ok(bytes)
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
+    Ok(Some(bytes).filter(|bytes| bytes.len() <= most))
 }
 
 fn plain(error: &std::io::Error) -> String {

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use tessera_proto::job::{
-    Choice, Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid,
+    Choice, Draft, Format, Goal, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid,
     TileMethod, Upscaler, VaeMode,
 };
 
@@ -27,6 +27,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
     let JobArgs { picture, sampling, hires, tiles, vae } = args;
     let (sampler, schedule) = sampler(sampling)?;
     Ok(Draft {
+        goal: Goal::Render,
         model: ModelRef::Any,
         prompt,
         negative_prompt: picture.negative.clone(),

@@ -4,10 +4,13 @@ use std::{fs, num::NonZeroUsize, path::Path};
 
 use clap::Parser;
 use tempfile::TempDir;
-use tessera_proto::job::{
-    Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
-    UpscaleFilter, VaeMode,
-    format::{Depth, Quality},
+use tessera_proto::{
+    job::{
+        Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
+        UpscaleFilter, VaeMode,
+        format::{Depth, Quality},
+    },
+    limits,
 };
 
 use super::*;
@@ -174,7 +177,7 @@ fn an_unnamed_picture_never_replaces_another() {
     let environment = bare(folder.path());
     let name = || {
         let render = render(render_args(&["x", "--seed", "5"]), &environment).unwrap();
-        let name = render.files.picture.file_name().unwrap().to_str().unwrap();
+        let name = render.files.result.file_name().unwrap().to_str().unwrap();
         name.to_owned()
     };
     assert_eq!(name(), "tessera-5.png");

@@ -58,7 +58,7 @@ const fn counted(status: &JobStatus) -> Option<(&'static str, &'static str)> {
         Stage::Embed | Stage::Save => None,
         Stage::Base => Some(("model calls", "model calls")),
         Stage::Hires => Some(("tiles", "model calls")),
-        Stage::Upscale | Stage::Decode => Some(("tiles", "tiles")),
+        Stage::Upscale | Stage::Encode | Stage::Decode => Some(("tiles", "tiles")),
     }
 }
 

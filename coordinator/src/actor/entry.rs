@@ -3,15 +3,14 @@
 use std::time::Instant;
 
 use tessera_proto::{
-    FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage,
+    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage,
     job::{Format, ModelRef},
 };
 use tokio::sync::watch;
 
 use super::file::File;
 use crate::{
-    picture::Picture,
-    render::{Job, Summary},
+    render::{Job, Source, Summary},
     report::Ledger,
 };
 
@@ -36,30 +35,26 @@ pub(super) struct Entry {
 pub(super) enum Phase {
     Waiting {
         spec: Box<JobSpec>,
-        image: Option<Picture>,
+        source: Source,
     },
     /// `file`: the picture's, once the last decode runs.
     Running {
         job: Box<Job>,
         file: Option<File>,
     },
+    /// The files that are written, or being written.
     Storing {
-        has_dump: bool,
+        files: Vec<Artifact>,
     },
     Ended {
-        has_dump: bool,
+        files: Vec<Artifact>,
     },
 }
 
 // === impl Entry ===
 
 impl Entry {
-    pub(super) fn new(
-        id: JobId,
-        order: u64,
-        (spec, image): (Box<JobSpec>, Option<Picture>),
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(id: JobId, order: u64, (spec, source): (Box<JobSpec>, Source), now: Instant) -> Self {
         let status = JobStatus {
             job: id,
             state: JobState::Waiting,
@@ -78,7 +73,7 @@ impl Entry {
         };
         Self {
             order,
-            phase: Phase::Waiting { spec, image },
+            phase: Phase::Waiting { spec, source },
             ledger: Ledger::new(now),
             status: watch::Sender::new(status),
             stage_since: now,
@@ -141,8 +136,11 @@ impl Entry {
 
     /// The job is over.
     pub(super) fn end(&mut self, state: JobState, failure: Option<JobFailure>, now: Instant) {
-        let has_dump = matches!(self.phase, Phase::Storing { has_dump: true });
-        self.phase = Phase::Ended { has_dump };
+        let files = match &mut self.phase {
+            Phase::Storing { files } => std::mem::take(files),
+            _ => Vec::new(),
+        };
+        self.phase = Phase::Ended { files };
         let age = self.ledger.age(now);
         self.status.send_modify(|status| {
             status.state = state;
@@ -171,9 +169,10 @@ impl Entry {
         }
     }
 
-    /// All rows are on their way, and the job's state is no longer needed. Gives its file back, to be finished.
-    pub(super) fn store(&mut self, has_dump: bool) -> Option<File> {
-        match std::mem::replace(&mut self.phase, Phase::Storing { has_dump }) {
+    /// All rows are on their way, and the job's state is no longer needed. Gives its picture's file back, to be
+    /// finished; a job that makes no picture has none.
+    pub(super) fn store(&mut self, files: Vec<Artifact>) -> Option<File> {
+        match std::mem::replace(&mut self.phase, Phase::Storing { files }) {
             Phase::Running { file, .. } => file,
             _ => None,
         }

@@ -16,7 +16,7 @@ use crate::{
     picture::Band,
     render::{Event, Output, PictureFile},
     report::Report,
-    store::{Artifacts, DraftError},
+    store::{Artifacts, Draft, DraftError},
 };
 
 /// The way to the thread that writes. Dropping it before [`File::finish`] ends the thread, and leaves no file.
@@ -46,10 +46,10 @@ pub(super) struct Desk {
 // === impl File ===
 
 impl File {
-    /// Begins the picture's file.
-    pub(super) fn begin(desk: Desk, picture: PictureFile, runtime: &tokio::runtime::Handle) -> Self {
+    /// Begins the files of a job; first the picture's, where it makes one.
+    pub(super) fn begin(desk: Desk, picture: Option<PictureFile>, runtime: &tokio::runtime::Handle) -> Self {
         let (sender, receiver) = orders::channel();
-        runtime.spawn_blocking(move || desk.serve(&picture, &receiver));
+        runtime.spawn_blocking(move || desk.serve(picture.as_ref(), &receiver));
         Self { orders: sender }
     }
 
@@ -67,7 +67,7 @@ impl File {
 // === impl Desk ===
 
 impl Desk {
-    fn serve(self, picture: &PictureFile, orders: &orders::Receiver<Order>) {
+    fn serve(self, picture: Option<&PictureFile>, orders: &orders::Receiver<Order>) {
         let result = match self.work(picture, orders) {
             Ok(true) => Ok(()),
             // The job has ended: nobody waits.
@@ -80,25 +80,31 @@ impl Desk {
     }
 
     /// Returns whether all files are there.
-    fn work(&self, picture: &PictureFile, orders: &orders::Receiver<Order>) -> Result<bool, DraftError> {
-        let mut draft = self.artifacts.draft(self.job, picture)?;
+    fn work(
+        &self,
+        picture: Option<&PictureFile>,
+        orders: &orders::Receiver<Order>,
+    ) -> Result<bool, DraftError> {
+        let mut draft = picture.map(|picture| self.artifacts.draft(self.job, picture)).transpose()?;
         for order in orders {
             match order {
                 Order::Write(band) => {
-                    draft.write(&band)?;
+                    // A job that makes no picture has no rows.
+                    draft.iter_mut().try_for_each(|draft| draft.write(&band))?;
                     let rows = u32::try_from(band.len()).unwrap_or(u32::MAX);
                     // Its memory is free before more tiles are asked for.
                     drop(band);
                     self.tell(Command::Computed { job: self.job, event: Event::Written { rows } });
                 }
                 Order::Finish { output, report } => {
-                    let picture = draft.finish()?;
+                    let picture = draft.map(Draft::finish).transpose()?;
                     let put = |artifact, bytes: &[u8]| self.artifacts.put(self.job, artifact, bytes);
-                    if let Some(dump) = output.dump {
-                        put(Artifact::Dump, &dump)?;
+                    for (artifact, file) in [(Artifact::Dump, output.dump), (Artifact::Latent, output.latent)]
+                    {
+                        file.map(|bytes| put(artifact, &bytes)).transpose()?;
                     }
                     put(Artifact::Report, &report.ended(Instant::now()).to_json()?)?;
-                    self.artifacts.publish(self.job, picture)?;
+                    picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
                     return Ok(true);
                 }
             }

@@ -13,7 +13,6 @@ use std::{
 
 use tessera_proto::{
     Artifact, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId, WorkerStatus,
-    job::Size,
 };
 use tokio::sync::mpsc;
 
@@ -24,8 +23,7 @@ use super::{
 use crate::{
     Options,
     fleet::Fleet,
-    picture::Picture,
-    render::{Job, Plan},
+    render::{Job, Plan, Source},
     store::Artifacts,
 };
 
@@ -73,7 +71,7 @@ impl State {
     /// Carries a command out, then hands out what can be run. Who asked may be gone: replies are best effort.
     pub(super) fn handle(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Submit { spec, image, reply } => drop(reply.send(self.submit(spec, image, now))),
+            Command::Submit { spec, source, reply } => drop(reply.send(self.submit(spec, source, now))),
             Command::Cancel { job, reply } => drop(reply.send(self.cancel(job, now))),
             Command::Watch { job, reply } => {
                 let watched = self.jobs.get(&job).map(Entry::subscribe).ok_or(Error::UnknownJob { job });
@@ -102,7 +100,7 @@ impl State {
         self.hand_out(now);
     }
 
-    fn submit(&mut self, spec: Box<JobSpec>, image: Option<Picture>, now: Instant) -> Result<JobId, Error> {
+    fn submit(&mut self, spec: Box<JobSpec>, source: Source, now: Instant) -> Result<JobId, Error> {
         self.forget_old_jobs();
         let id = self.fresh_id();
         self.next_order += 1;
@@ -113,10 +111,9 @@ impl State {
         if 1 < models.len() {
             return Err(Error::WhichModel { names: models.iter().map(|facts| facts.name.clone()).collect() });
         }
-        let plan =
-            models.first().map(|facts| Plan::new(&spec, facts, image.as_ref().map(size))).transpose()?;
+        let plan = models.first().map(|facts| Plan::new(&spec, facts, source.given())).transpose()?;
         tracing::info!(job = %id, planned = plan.is_some(), "job submitted");
-        self.jobs.insert(id, Entry::new(id, self.next_order, (spec, image), now));
+        self.jobs.insert(id, Entry::new(id, self.next_order, (spec, source), now));
         if let Some(plan) = plan {
             self.begin(id, plan, now);
         }
@@ -158,8 +155,12 @@ impl State {
             (Phase::Ended { .. }, _) if entry.status().state != JobState::Done => {
                 missing("files: it did not finish")
             }
-            (Phase::Ended { has_dump: false }, Artifact::Dump) => missing("dump: submit it with --dump"),
-            (Phase::Ended { .. }, _) => Ok(self.artifacts.path(job, artifact, entry.format())),
+            (Phase::Ended { files }, _) if files.contains(&artifact) => {
+                Ok(self.artifacts.path(job, artifact, entry.format()))
+            }
+            (Phase::Ended { .. }, Artifact::Picture) => missing("picture: it made a latent"),
+            (Phase::Ended { .. }, Artifact::Latent) => missing("latent: it made a picture"),
+            (Phase::Ended { .. }, _) => missing("dump: submit it with --dump"),
             _ => missing("files yet: it is not done"),
         }
     }
@@ -180,10 +181,10 @@ impl State {
         let waiting: Vec<JobId> =
             self.jobs.iter().filter(|(_, entry)| waits(entry)).map(|(&id, _)| id).collect();
         for id in waiting {
-            let Some(Phase::Waiting { spec, image }) = self.jobs.get(&id).map(|entry| &entry.phase) else {
+            let Some(Phase::Waiting { spec, source }) = self.jobs.get(&id).map(|entry| &entry.phase) else {
                 continue;
             };
-            match Plan::new(spec, &facts, image.as_ref().map(size)) {
+            match Plan::new(spec, &facts, source.given()) {
                 Ok(plan) => self.begin(id, plan, now),
                 Err(error) => self.fail(id, request(error.to_string()), now),
             }
@@ -195,10 +196,10 @@ impl State {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
-        let Phase::Waiting { image, .. } = &mut entry.phase else {
+        let Phase::Waiting { source, .. } = &mut entry.phase else {
             return;
         };
-        let (job, actions) = Job::new(plan, image.take());
+        let (job, actions) = Job::new(plan, std::mem::take(source));
         entry.run(job);
         self.perform(id, actions, now);
     }
@@ -274,10 +275,6 @@ impl State {
             }
         }
     }
-}
-
-fn size(picture: &Picture) -> Size {
-    Size { width: picture.width(), height: picture.height() }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -2,7 +2,7 @@
 
 use safetensors::{Dtype, tensor::TensorView};
 use tessera_proto::{
-    Rect, Tensor,
+    ModelFacts, Rect, Tensor,
     job::{Rng, Size},
 };
 
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     canvas::{LatentFilter, Planes, crop, latent_resize},
+    latent,
     picture::{self, Picture},
     sample::NoiseSource,
 };
@@ -118,6 +119,18 @@ pub(super) fn picture_tensor(picture: &Picture) -> Result<Tensor, Error> {
 /// Writes the intermediate tensors.
 pub(super) fn dump(dump: &Dump) -> Result<Computed, Error> {
     Ok(Computed::Dumped(dump.to_bytes()?))
+}
+
+/// Writes the latent of a picture of `size` px, `[c, h, w]` scaled as the UNet sees it, to its file.
+pub(super) fn write_latent(latent: Vec<f32>, size: Size, facts: &ModelFacts) -> Result<Computed, Error> {
+    let [rows, columns] = [size.height, size.width].map(|side| (side / facts.vae_scale) as usize);
+    let tensor = Tensor::new([1, facts.latent_channels as usize, rows, columns], latent)?;
+    let about = [
+        ("model", facts.name.clone()),
+        ("model_hash", facts.short_hash()),
+        ("scaling_factor", facts.scaling_factor.to_string()),
+    ];
+    Ok(Computed::Encoded(latent::write(&tensor, &about)?))
 }
 
 /// The intermediate tensors of a job, by name.

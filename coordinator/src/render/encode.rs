@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tessera_proto::{Tensor, Work};
 
-use super::{error::Error, gather::Gather, plan::VaePlan};
+use super::{error::Error, gather::Gather, plan::VaePlan, posterior::Posterior};
 use crate::{
     canvas::TileIndex,
     picture::{Picture, rgb},
@@ -27,8 +27,8 @@ struct Results {
     /// Planes of a result.
     planes: usize,
     gather: Gather,
-    /// The first `channels` planes that the encoder returns: the mean, `[c, h, w]`.
-    mean: Vec<f32>,
+    /// The planes that the encoder returns, `[planes, h, w]`.
+    moments: Vec<f32>,
 }
 
 // === impl Encode ===
@@ -62,37 +62,26 @@ impl Encode {
         known && (columns, rows) == (width as usize, height as usize)
     }
 
-    /// Takes a tile's moments; returns the latent as the UNet sees it, `[c, h, w]`, after the last one.
-    ///
-    /// The latent is the posterior's mean: the same picture gives the same latent. (A1111 draws a sample of it, whose
-    /// deviation is some thousandths of the noise that follows.)
-    pub(super) fn complete(
-        &mut self,
-        tile: TileIndex,
-        moments: Tensor,
-        scaling_factor: f64,
-    ) -> Result<Option<Vec<f32>>, Error> {
+    /// Takes a tile's moments; returns those of the whole after the last one.
+    pub(super) fn complete(&mut self, tile: TileIndex, moments: Tensor) -> Result<Option<Posterior>, Error> {
         let (width, height) = self.plan.latent.grid().canvas();
         let (width, height, channels) = (width as usize, height as usize, self.channels);
         let results = self.results.get_or_insert_with(|| {
             // Mean and log variance, or a latent alone from graphs that sample inside.
             let planes = moments.nchw().map_or(channels, |[_, planes, _, _]| planes.max(channels));
             let gather = Gather::new(Arc::clone(&self.plan.latent), planes);
-            Results { planes, gather, mean: vec![0.0; channels * height * width] }
+            Results { planes, gather, moments: vec![0.0; planes * height * width] }
         });
-        let Results { gather, mean, .. } = results;
+        let Results { gather, moments: whole, .. } = results;
         gather.put(tile, moments.into_data(), |_, row, values| {
-            if row.channel < channels {
-                let start = (row.channel * height + row.y as usize) * width + row.x0 as usize;
-                mean[start..][..values.len()].copy_from_slice(values);
-            }
+            let start = (row.channel * height + row.y as usize) * width + row.x0 as usize;
+            whole[start..][..values.len()].copy_from_slice(values);
         })?;
         self.left -= 1;
         if 0 < self.left {
             return Ok(None);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
-        let factor = scaling_factor as f32;
-        Ok(self.results.take().map(|results| results.mean.iter().map(|value| value * factor).collect()))
+        let values = channels * height * width;
+        Ok(self.results.take().map(|results| Posterior::new(results.moments, values)))
     }
 }

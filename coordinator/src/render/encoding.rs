@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tessera_proto::{Answer, Digest, Moments, Tensor, Work};
 
-use super::{decoding::only, encode::Encode, error::Error, exact_encode::ExactEncode, plan::EncodePlan};
+use super::{
+    decoding::only, encode::Encode, error::Error, exact_encode::ExactEncode, plan::EncodePlan,
+    posterior::Posterior,
+};
 use crate::{canvas::TileIndex, picture::Picture};
 
 /// An encode under way.
@@ -25,8 +28,8 @@ pub(super) enum Step {
     Advance,
     /// All tiles are at their end: what they have made is to be [joined](ExactEncode::join) for the network's last part.
     Join,
-    /// That was all: the latent as the UNet sees it, `[c, h, w]`.
-    Done(Vec<f32>),
+    /// That was all.
+    Done(Posterior),
 }
 
 // === impl Encoding ===
@@ -117,19 +120,14 @@ impl Encoding {
     }
 
     /// Takes an answer that [fits](Self::fits).
-    pub(super) fn complete(
-        &mut self,
-        tile: Option<TileIndex>,
-        answer: Answer,
-        scaling_factor: f64,
-    ) -> Result<Step, Error> {
+    pub(super) fn complete(&mut self, tile: Option<TileIndex>, answer: Answer) -> Result<Step, Error> {
         match (self, tile) {
             (Self::Blend(encode), Some(tile)) => {
-                let latent = encode.complete(tile, only(answer)?, scaling_factor)?;
-                Ok(latent.map_or(Step::Wait, Step::Done))
+                let posterior = encode.complete(tile, only(answer)?)?;
+                Ok(posterior.map_or(Step::Wait, Step::Done))
             }
             (Self::Blend(_), None) => Ok(Step::Wait),
-            (Self::Exact(exact), tile) => exact.complete(tile, answer, scaling_factor),
+            (Self::Exact(exact), tile) => exact.complete(tile, answer),
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum Error {
         /// Tensors received.
         actual: usize,
     },
+    /// A latent cannot be drawn with a seed.
+    #[error("the model's encoder returns no variance, it draws the latent itself: encode without --seed")]
+    NoVariance,
     /// The arithmetic between two stages panicked.
     #[error("a computation ended unexpectedly")]
     Computation,
@@ -49,6 +52,6 @@ pub enum Error {
     #[error(transparent)]
     Bands(#[from] picture::bands::Error),
     /// The intermediate tensors cannot be written.
-    #[error("the intermediate tensors cannot be written: {0}")]
+    #[error("the tensors cannot be written: {0}")]
     Dump(#[from] safetensors::SafeTensorError),
 }

@@ -1,7 +1,7 @@
 //! What happens to a job, and what it wants done.
 
 use tessera_proto::{
-    Answer, Digest, Tensor,
+    Answer, Artifact, Digest, Tensor,
     job::{Format, Size},
 };
 
@@ -78,10 +78,14 @@ pub enum Computed {
         /// Tensors to keep for the dump, by name.
         kept: Vec<(&'static str, Tensor)>,
     },
+    /// A latent to decode, `[c, h, w]`, scaled as the UNet sees it.
+    Latent(Vec<f32>),
     /// A picture of the encoder's size, ready to be encoded.
     Enlarged(Box<Encoding>),
     /// What an encoder's tiles have made, ready for the network's last part.
     Joined(Box<Encoding>),
+    /// The latent that was asked for: safetensors.
+    Encoded(Vec<u8>),
     /// The intermediate tensors: safetensors.
     Dumped(Vec<u8>),
 }
@@ -99,8 +103,11 @@ pub struct PictureFile {
     pub tessera: String,
 }
 
-/// What a finished job leaves beside its picture.
+/// What a finished job leaves beside its picture, or instead of one.
+#[derive(Default)]
 pub struct Output {
+    /// The latent, safetensors, of a job that makes one.
+    pub latent: Option<Vec<u8>>,
     /// Intermediate tensors, safetensors, when they were asked for.
     pub dump: Option<Vec<u8>>,
 }
@@ -139,8 +146,19 @@ impl PictureFile {
 
 // === impl Output ===
 
+impl Output {
+    /// The files that a job with this output has.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Artifact> {
+        let made = if self.latent.is_some() { Artifact::Latent } else { Artifact::Picture };
+        let dump = self.dump.as_ref().map(|_| Artifact::Dump);
+        [made, Artifact::Report].into_iter().chain(dump).collect()
+    }
+}
+
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Output({:?} bytes of tensors)", self.dump.as_ref().map(Vec::len))
+        let [latent, dump] = [&self.latent, &self.dump].map(|file| file.as_ref().map(Vec::len));
+        write!(f, "Output({latent:?} bytes of latent, {dump:?} bytes of tensors)")
     }
 }

@@ -14,6 +14,7 @@ use super::{
     encoding::Step,
     error::Error,
     plan::ExactEncodePlan,
+    posterior::Posterior,
     reduced::reduced,
     rounds::{Round, Rounds},
 };
@@ -184,16 +185,9 @@ impl ExactEncode {
     }
 
     /// Takes an answer that [fits](Self::fits).
-    ///
-    /// The latent is the posterior's mean, as [`Encode::complete`](super::encode::Encode::complete) has it.
-    pub(super) fn complete(
-        &mut self,
-        tile: Option<TileIndex>,
-        answer: Answer,
-        scaling_factor: f64,
-    ) -> Result<Step, Error> {
+    pub(super) fn complete(&mut self, tile: Option<TileIndex>, answer: Answer) -> Result<Step, Error> {
         let (Some(tile), Stage::Tiles { .. }) = (tile, &self.stage) else {
-            return Ok(Step::Done(self.latent(&only(answer)?, scaling_factor)));
+            return Ok(Step::Done(self.posterior(only(answer)?)));
         };
         let core = self.made(tile);
         let mut last = None;
@@ -210,9 +204,7 @@ impl ExactEncode {
         Ok(match (rounds.arrive(tile.get(), part)?, last) {
             (Round::Wait, _) => Step::Wait,
             (Round::Advance, _) => Step::Advance,
-            (Round::End, Some(latent)) if !self.plan.has_end() => {
-                Step::Done(self.latent(&latent, scaling_factor))
-            }
+            (Round::End, Some(moments)) if !self.plan.has_end() => Step::Done(self.posterior(moments)),
             (Round::End, _) => Step::Join,
         })
     }
@@ -234,13 +226,11 @@ impl ExactEncode {
         Rect::new(x0, y0, x1, y1).expect("cores are multiples of a latent px")
     }
 
-    /// The mean of moments `[1, 2c, h, w]`, as the UNet sees it.
-    fn latent(&self, moments: &Tensor, scaling_factor: f64) -> Vec<f32> {
+    /// What moments `[1, 2c, h, w]` say, or a latent `[1, c, h, w]` alone.
+    fn posterior(&self, moments: Tensor) -> Posterior {
         let Size { width, height } = latent_size(&self.plan);
         let values = self.channels * width as usize * height as usize;
-        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
-        let factor = scaling_factor as f32;
-        moments.data().iter().take(values).map(|value| value * factor).collect()
+        Posterior::new(moments.into_data(), values)
     }
 }
 

@@ -10,6 +10,8 @@
 //!                                                 └─ rows ─> file ─> finished
 //! ```
 //!
+//! A job whose goal is one half of the VAE alone begins at its decode or its encode, and ends with it.
+//!
 //! To enlarge a picture means the passes of an upscaling network, where the job names one, and then Lanczos.
 //!
 //! The finished picture's rows go to its file while it is decoded; the job lets its last tiles run only so far ahead of the
@@ -19,6 +21,8 @@
 //! that cannot change before its result is in.
 
 mod encode;
+mod half;
+mod passes;
 mod questions;
 mod save;
 mod tasks;
@@ -37,7 +41,8 @@ use super::{
     event::{Action, Computation, Computed, Event, Output},
     exact::Step,
     pass::{GroupIndex, Pass},
-    plan::{EncodePlan, Enlarge, PassSetup, Plan},
+    plan::{EncodePlan, End, Enlarge, PassSetup, Plan},
+    source::Source,
     surface::Surface,
     upscale::Upscale,
 };
@@ -90,21 +95,33 @@ enum Then {
 // === impl Job ===
 
 impl Job {
-    /// Begins. `source` is the given picture, for a job that has one.
+    /// Begins with what the job starts from.
     #[must_use]
-    pub fn new(plan: Plan, source: Option<Picture>) -> (Self, Vec<Action>) {
+    pub fn new(plan: Plan, source: impl Into<Source>) -> (Self, Vec<Action>) {
         let total = plan.summary().tasks as u64;
         let texts = plan.texts.len();
         let dump = plan.spec().dump.then(Dump::default);
         let mut job = Self {
             plan: Arc::new(plan),
-            source,
+            source: None,
             embeddings: Embeddings::default(),
             state: State::Embedding(vec![None; texts]),
             tasks: Tasks::default(),
             dump,
             progress: Progress::new(total, texts as u64),
         };
+        let actions = match source.into() {
+            Source::Latent(latent) => Some(job.begin_decode(latent)),
+            Source::Picture(picture) if matches!(job.plan.end, End::Latent(_)) => Some(job.resize(picture)),
+            Source::Picture(picture) => {
+                job.source = Some(picture);
+                None
+            }
+            Source::Nothing => None,
+        };
+        if let Some(actions) = actions {
+            return (job, actions);
+        }
         // One task a text: a long one must not make a message that holds them all.
         let requests = (0..texts).map(|text| job.tasks.open(Item::Embed(text), (0, 0), Vec::new())).collect();
         (job, vec![Action::Enqueue(requests)])
@@ -207,13 +224,17 @@ impl Job {
                 self.state = State::Denoising(then, pass);
                 Ok(self.enqueue_groups(ready))
             }
+            (Computed::Latent(latent), State::Computing(_)) => self.save(&latent),
             (Computed::Enlarged(encoding), State::Computing(_)) => {
                 let tasks = self.plan.encode().map_or(0, EncodePlan::tasks);
                 Ok(self.begin_encode(encoding, tasks))
             }
             (Computed::Joined(encoding), State::Computing(_)) => Ok(self.end_encode(encoding)),
             (Computed::Dumped(dump), State::Computing(_)) => {
-                Ok(vec![Action::Finish(Output { dump: Some(dump) })])
+                Ok(vec![Action::Finish(Output { dump: Some(dump), latent: None })])
+            }
+            (Computed::Encoded(latent), State::Computing(_)) => {
+                Ok(vec![Action::Finish(Output { latent: Some(latent), dump: None })])
             }
             _ => Ok(Vec::new()),
         }
@@ -238,54 +259,6 @@ impl Job {
         };
         self.progress.enter(Stage::Upscale, 0);
         self.enlarge(source)
-    }
-
-    fn denoised(&mut self) -> Result<Vec<Action>, Error> {
-        let State::Denoising(then, pass) = std::mem::replace(&mut self.state, State::Ended) else {
-            return Ok(Vec::new());
-        };
-        let pass_plan = pass.plan().clone();
-        let latent = pass.into_latent();
-        if let Some(dump) = &mut self.dump {
-            let name = if then == Then::Base { "base_latent" } else { "hires_latent" };
-            dump.keep(name, compute::latent_tensor(&pass_plan, &latent)?);
-        }
-        let plan = Arc::clone(&self.plan);
-        match (then, &plan.enlarge) {
-            (Then::Base, Some(Enlarge::Picture { decode: Some(decode), .. })) => {
-                self.progress.enter(Stage::Upscale, decode.tasks());
-                let surface = Surface::kept(decode.size())?;
-                let run = Decoding::new(decode, &latent, plan.facts().scaling_factor, surface)?;
-                self.state = State::Decoding(Box::new(run));
-                Ok(self.enqueue_decode())
-            }
-            (Then::Base, Some(_)) => Ok(self.encoded(latent)),
-            _ => self.save(&latent),
-        }
-    }
-
-    /// The latent to enlarge is there: the base pass's own, or an encoded picture.
-    fn encoded(&mut self, latent: Vec<f32>) -> Vec<Action> {
-        let plan = Arc::clone(&self.plan);
-        let Some(hires) = &plan.hires else {
-            return Vec::new();
-        };
-        let (pass, noise) = (hires.plan.clone(), self.noise(Then::Hires));
-        self.progress.enter(Stage::Hires, pass.tasks());
-        let plan = Arc::clone(&self.plan);
-        self.compute(Then::Hires, move || {
-            let latent = match &plan.enlarge {
-                Some(Enlarge::Latent { filter, cover, keep, .. }) => {
-                    let from = plan.latent_size(plan.base_size());
-                    compute::resize_latent((&latent, from), *filter, *cover, *keep)?
-                }
-                Some(Enlarge::Picture { cover, keep, .. }) => {
-                    compute::cut_latent((&latent, plan.latent_size(*cover)), *keep)?
-                }
-                None => latent,
-            };
-            compute::start(pass, Origin::Latent(latent), noise)
-        })
     }
 
     fn compute(

@@ -36,20 +36,25 @@ fn settled(plan: &Plan) -> Draft {
 fn parameters(plan: &Plan) -> Parameters {
     let (spec, facts) = (plan.spec(), plan.facts());
     let base = plan.base_size();
-    let mut fields = vec![
-        ("Steps", spec.steps.to_string()),
-        ("Sampler", spec.sampler.a1111_name().to_owned()),
-        ("Schedule type", spec.schedule.a1111_name().to_owned()),
-        ("CFG scale", spec.cfg_scale.to_string()),
-        ("Seed", spec.seed.to_string()),
-        ("Size", text(base)),
-        ("Model hash", facts.short_hash()),
-        ("Model", facts.name.clone()),
-    ];
+    // A latent that was only decoded says nothing of how it came about.
+    let denoised = plan.base.is_some() || plan.hires.is_some();
+    let mut fields = Vec::new();
+    if denoised {
+        fields.push(("Steps", spec.steps.to_string()));
+        fields.push(("Sampler", spec.sampler.a1111_name().to_owned()));
+        fields.push(("Schedule type", spec.schedule.a1111_name().to_owned()));
+        fields.push(("CFG scale", spec.cfg_scale.to_string()));
+        fields.push(("Seed", spec.seed.to_string()));
+    }
+    fields.push(("Size", text(base)));
+    fields.push(("Model hash", facts.short_hash()));
+    fields.push(("Model", facts.name.clone()));
     if plan.hires.is_some() {
         fields.push(("Denoising strength", spec.denoising_strength.to_string()));
     }
-    fields.push(("RNG", spec.rng.a1111_name().to_owned()));
+    if denoised {
+        fields.push(("RNG", spec.rng.a1111_name().to_owned()));
+    }
     if let Some(hires) = &plan.hires {
         let target = plan.target();
         fields.push(("Hires resize", text(target)));

@@ -6,7 +6,9 @@
 mod decode;
 mod encode;
 mod enlarge;
+mod error;
 mod estimate;
+mod part;
 mod size;
 mod summary;
 mod tiles;
@@ -16,123 +18,23 @@ use std::sync::Arc;
 
 use tessera_proto::{
     JobSpec, ModelFacts, Segment, facts,
-    job::{self, Size, UpscaleFilter, Upscaler},
-    limits,
+    job::{self, Goal, Size, UpscaleFilter, Upscaler},
 };
 
-use super::{metadata, pass::PassPlan};
+use super::{metadata, pass::PassPlan, source::Given};
 use crate::{
-    canvas::{Tiling, grid},
-    picture,
-    prompt::{self, Conditioning, Prompt, Texts, Timeline},
-    sample::{self, BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
+    canvas::Tiling,
+    prompt::{Conditioning, Prompt, Texts, Timeline},
+    sample::{BetaKind, BetaSchedule, Prediction, Sampling, Settings, SigmaTable, Start},
 };
 
 pub use decode::{DecodePlan, ExactPlan};
 pub use encode::{EncodePlan, ExactEncodePlan};
 pub(super) use enlarge::Enlarge;
+pub use error::Error;
 pub use estimate::Estimate;
 pub use summary::{StageSummary, Summary, Unit};
 pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
-
-/// Why a job cannot be rendered by this model.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The denoising tiles cannot be placed.
-    #[error("tiles: {0}")]
-    Tiles(grid::Error),
-    /// The VAE's tiles cannot be placed.
-    #[error("vae tiles: {0}")]
-    VaeTiles(grid::Error),
-    /// A network of the VAE cannot be cut at its normalisations.
-    #[error("--vae {mode}: {sentence}; --vae blend takes tiles that do not know of each other")]
-    Exact {
-        /// exact or fast.
-        mode: &'static str,
-        /// What was found.
-        sentence: String,
-    },
-    /// Steps, strength and schedule do not go together.
-    #[error(transparent)]
-    Sampling(#[from] sample::sampling::Error),
-    /// The model's betas make no noise schedule.
-    #[error("the model's noise schedule: {0}")]
-    NoiseLevels(#[from] sample::noise_levels::Error),
-    /// The prompt cannot be read.
-    #[error(transparent)]
-    Prompt(#[from] prompt::Error),
-    /// An upscaling network cannot do its part.
-    #[error(transparent)]
-    Upscale(#[from] UpscaleError),
-    /// A picture exceeds what we render.
-    #[error("the {what} is {width}x{height} px, the limit is {} px a side: {advice}", limits::SIDE)]
-    Target {
-        /// What is too large.
-        what: &'static str,
-        /// What to do.
-        advice: &'static str,
-        /// Columns, px.
-        width: u64,
-        /// Rows, px.
-        height: u64,
-    },
-    /// A picture is smaller than one latent px.
-    #[error("the {what} is {width}x{height} px, each side needs at least 8 px")]
-    TargetSmall {
-        /// What is too small.
-        what: &'static str,
-        /// Columns, px.
-        width: u64,
-        /// Rows, px.
-        height: u64,
-    },
-    /// The job starts from a picture, and the model cannot read one.
-    #[error(
-        "model {model:?} has no VAE encoder, which {purpose} needs: add vae_encoder/ to its folder{advice}"
-    )]
-    NoEncoder {
-        /// The model.
-        model: String,
-        /// What needs it.
-        purpose: &'static str,
-        /// Another way, if there is one.
-        advice: &'static str,
-    },
-    /// The tiles cover the canvas too often.
-    #[error("the tiles cover the canvas {redundancy:.0} times over, the limit is 256: take less overlap")]
-    Redundancy {
-        /// Area of all tiles by area of the canvas.
-        redundancy: f64,
-    },
-    /// The format cannot hold the picture or its texts.
-    #[error(transparent)]
-    Picture(#[from] picture::writer::Error),
-    /// One batch of tiles would not fit into a message.
-    #[error(
-        "a batch of {batch} tiles has {mib} MiB, the limit is {} MiB: take a smaller --tile-batch or --tile",
-        limits::FLEET_MESSAGE >> 20
-    )]
-    BatchBytes {
-        /// Tiles in the batch.
-        batch: usize,
-        /// Their size, MiB.
-        mib: usize,
-    },
-    /// One tile of the VAE would not fit into a message.
-    #[error(
-        "vae tiles of {width}x{height} latent px are pictures of {mib} MiB each, the limit is {} MiB: \
-         use --vae blend, or a smaller --vae-tile or --vae-encode-tile",
-        limits::FLEET_MESSAGE >> 20
-    )]
-    VaeTileBytes {
-        /// Columns, latent px.
-        width: u32,
-        /// Rows, latent px.
-        height: u32,
-        /// Size of the decoded tile, MiB.
-        mib: usize,
-    },
-}
 
 /// Every stage of a job, settled.
 #[derive(Debug)]
@@ -146,8 +48,17 @@ pub struct Plan {
     pub(super) base: Option<PassSetup>,
     pub(super) enlarge: Option<Enlarge>,
     pub(super) hires: Option<PassSetup>,
-    pub(super) decode: DecodePlan,
+    pub(super) end: End,
     notes: Vec<String>,
+}
+
+/// What a job ends with.
+#[derive(Debug)]
+pub(super) enum End {
+    /// A picture.
+    Picture(DecodePlan),
+    /// A latent.
+    Latent(EncodePlan),
 }
 
 /// A denoising pass and its prompts.
@@ -170,12 +81,12 @@ pub struct VaePlan {
 // === impl Plan ===
 
 impl Plan {
-    /// Settles a job. `image` is the size of the given picture, px.
+    /// Settles a job that starts from what is given.
     ///
     /// # Errors
     /// The job cannot be rendered by a model with these facts, or asks for something that contradicts itself.
-    pub fn new(spec: &JobSpec, facts: &ModelFacts, image: Option<Size>) -> Result<Self, Error> {
-        Planner { spec, facts, notes: Vec::new() }.plan(image)
+    pub fn new(spec: &JobSpec, facts: &ModelFacts, given: impl Into<Given>) -> Result<Self, Error> {
+        Planner { spec, facts, notes: Vec::new() }.settle(given.into())
     }
 
     /// The job.
@@ -196,10 +107,13 @@ impl Plan {
         &self.notes
     }
 
-    /// Size of the finished picture, px.
+    /// Size of the finished picture, px, or of the one that is encoded.
     #[must_use]
     pub fn target(&self) -> Size {
-        self.decode.size()
+        match &self.end {
+            End::Picture(decode) => decode.size(),
+            End::Latent(_) => self.source.unwrap_or(Size { width: 0, height: 0 }),
+        }
     }
 
     /// Size of the base picture, px.
@@ -222,7 +136,10 @@ impl Plan {
             Some(Enlarge::Picture { encode, .. } | Enlarge::Latent { encode: Some(encode), .. }) => {
                 Some(encode)
             }
-            _ => None,
+            _ => match &self.end {
+                End::Latent(encode) => Some(encode),
+                End::Picture(_) => None,
+            },
         }
     }
 
@@ -259,7 +176,19 @@ struct Planner<'a> {
 // === impl Planner ===
 
 impl Planner<'_> {
-    fn plan(mut self, image: Option<Size>) -> Result<Plan, Error> {
+    fn settle(self, given: Given) -> Result<Plan, Error> {
+        match (&self.spec.goal, given) {
+            (Goal::Render, Given::Picture(size)) => self.render(Some(size)),
+            (Goal::Render, _) => self.render(None),
+            (Goal::Decode(_), Given::Latent { channels, size }) => self.decode_alone(channels, size),
+            (Goal::Decode(_), _) => Err(Error::NotGiven { what: "a latent" }),
+            (Goal::Encode(_), Given::Picture(size)) => self.encode_alone(size),
+            (Goal::Encode(_), _) => Err(Error::NotGiven { what: "a picture" }),
+        }
+    }
+
+    /// `image` is the size of the given picture, px.
+    fn render(mut self, image: Option<Size>) -> Result<Plan, Error> {
         let (spec, facts) = (self.spec, self.facts);
         let sizes = size::resolve(spec, facts, image, &mut self.notes)?;
         if image.is_some() && !facts.encodes_images {
@@ -283,14 +212,14 @@ impl Planner<'_> {
             None => None,
         };
         let enlarge = sizes.hires.map(|hires| self.enlarge(&sizes, hires, image)).transpose()?;
-        let decode = self.vae_decode(sizes.target())?;
+        let end = End::Picture(self.vae_decode(sizes.target())?);
         let plan = Plan {
             texts: texts.into_list(),
             source: image.map(|_| sizes.base),
             base,
             enlarge,
             hires,
-            decode,
+            end,
             notes: self.notes,
             spec: spec.clone(),
             facts: facts.clone(),

@@ -4,7 +4,9 @@ use std::{path::PathBuf, pin::Pin};
 
 use bytes::Bytes;
 use tessera_proto::{
-    JobId, JobSpec, limits,
+    JobId, JobSpec,
+    job::Goal,
+    limits,
     wire::{self, jobs_server::Jobs},
 };
 use tokio::{
@@ -16,7 +18,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Error;
-use crate::{actor::Handle, picture};
+use crate::{actor::Handle, latent::Latent, picture, render::Source};
 
 /// Chunks of an artifact that are read ahead.
 const READ_AHEAD: usize = 4;
@@ -40,14 +42,16 @@ impl JobsService {
         let wire::SubmitRequest { spec } = message;
         let spec = JobSpec::try_from(spec.ok_or(Error::Missing("spec"))?)?;
         // Decoded here, off the actor's thread: a bad file is refused before the job exists.
-        let image = match spec.image.clone() {
-            None => None,
-            Some(bytes) => {
-                let decode = move || picture::decode(&bytes, limits::IMAGE_PIXELS);
-                Some(tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Background)??)
-            }
+        let (goal, image) = (spec.goal.clone(), spec.image.clone());
+        let read = move || -> Result<Source, Error> {
+            Ok(match (goal, image) {
+                (Goal::Decode(file), _) => Source::Latent(Latent::read(&file)?),
+                (_, Some(file)) => Source::Picture(picture::decode(&file, limits::IMAGE_PIXELS)?),
+                (_, None) => Source::Nothing,
+            })
         };
-        Ok(self.actor.submit(spec, image).await?)
+        let source = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Background)??;
+        Ok(self.actor.submit(spec, source).await?)
     }
 
     async fn artifact(&self, message: wire::FetchRequest) -> Result<(File, u64), Error> {

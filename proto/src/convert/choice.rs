@@ -52,14 +52,18 @@ choice!("upscaler", job::UpscaleFilter, wire::Upscaler {
 choice!("tile_method", job::TileMethod, wire::TileMethod { MultiDiffusion <-> Multidiffusion, Mixture <-> Mixture });
 choice!("tile_grid", job::TileGrid, wire::TileGrid { Spread <-> Spread, Stride <-> Stride });
 choice!("vae", job::VaeMode, wire::VaeMode { Exact <-> Exact, Fast <-> Fast, Blend <-> Blend, Off <-> Off });
+choice!("encode", job::Posterior, wire::Posterior { Mean <-> Mean, Sample <-> Sample });
 choice!("prediction", facts::Prediction, wire::Prediction { Epsilon <-> Epsilon, V <-> V });
 choice!("beta_schedule", facts::BetaSchedule, wire::BetaSchedule { Linear <-> Linear, ScaledLinear <-> ScaledLinear });
-choice!("artifact", status::Artifact, wire::Artifact { Picture <-> Picture, Dump <-> Dump, Report <-> Report });
+choice!("artifact", status::Artifact, wire::Artifact {
+    Picture <-> Picture, Dump <-> Dump, Report <-> Report, Latent <-> Latent,
+});
 choice!("state", status::JobState, wire::JobState {
     Waiting <-> Waiting, Running <-> Running, Done <-> Done, Failed <-> Failed, Cancelled <-> Cancelled,
 });
 choice!("stage", status::Stage, wire::Stage {
-    Embed <-> Embed, Base <-> Base, Upscale <-> Upscale, Hires <-> Hires, Decode <-> Decode, Save <-> Save,
+    Embed <-> Embed, Base <-> Base, Upscale <-> Upscale, Hires <-> Hires, Encode <-> Encode,
+    Decode <-> Decode, Save <-> Save,
 });
 choice!("failure", status::FailureClass, wire::FailureClass { Request <-> Request, Cluster <-> Cluster });
 choice!("part", task::Part, wire::VaePart {

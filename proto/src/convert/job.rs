@@ -3,13 +3,13 @@
 use super::{Error, choice::FromNumber, required};
 use crate::{
     JobSpec,
-    job::{self, Draft, Format, ModelRef, Size, Target, Upscaler},
+    job::{self, Draft, Format, Goal, ModelRef, Size, Target, Upscaler},
     wire,
 };
 
 impl From<JobSpec> for wire::JobSpec {
     fn from(spec: JobSpec) -> Self {
-        use wire::job_spec::{EnlargeBy, Target as Wire};
+        use wire::job_spec::{EnlargeBy, Goal as WireGoal, Target as Wire};
         let job = spec.into_draft();
         Self {
             model: match job.model {
@@ -51,6 +51,11 @@ impl From<JobSpec> for wire::JobSpec {
             vae_color_fix: job.vae_color_fix,
             dump: job.dump,
             format: Some(job.format.into()),
+            goal: match job.goal {
+                Goal::Render => None,
+                Goal::Decode(latent) => Some(WireGoal::Decode(latent)),
+                Goal::Encode(posterior) => Some(WireGoal::Encode(wire::Posterior::from(posterior).into())),
+            },
         }
     }
 }
@@ -60,7 +65,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
 
     #[expect(clippy::too_many_lines, reason = "each field is named twice, so that none is forgotten")]
     fn try_from(message: wire::JobSpec) -> Result<Self, Error> {
-        use wire::job_spec::{EnlargeBy, Target as Wire};
+        use wire::job_spec::{EnlargeBy, Goal as WireGoal, Target as Wire};
         let wire::JobSpec {
             model,
             prompt,
@@ -91,8 +96,14 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae_color_fix,
             dump,
             format,
+            goal,
         } = message;
         let draft = Draft {
+            goal: match goal {
+                None => Goal::Render,
+                Some(WireGoal::Decode(latent)) => Goal::Decode(latent),
+                Some(WireGoal::Encode(posterior)) => Goal::Encode(job::Posterior::from_number(posterior)?),
+            },
             model: model_ref(model),
             prompt,
             negative_prompt,

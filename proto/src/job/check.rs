@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Choice, Draft, Size, Target, Upscaler, VaeMode};
+use super::{Choice, Draft, Goal, Size, Target, Upscaler, VaeMode};
 use crate::{facts, limits};
 
 /// Pixel sizes must be multiples of this: one latent px of Stable Diffusion's VAE.
@@ -74,6 +74,21 @@ pub enum Error {
         /// Bytes received.
         bytes: usize,
     },
+    /// A latent file that is too large to send.
+    #[error(
+        "the latent file has {bytes} bytes, at most {} are allowed: save it as float16",
+        limits::IMAGE_FILE
+    )]
+    LatentFile {
+        /// Bytes received.
+        bytes: usize,
+    },
+    /// A picture to encode that is not there.
+    #[error("there is no image to encode")]
+    NothingToEncode,
+    /// A latent to decode and a picture as well.
+    #[error("a latent and an image exclude each other: decode the one, encode the other")]
+    LatentWithImage,
     /// A picture to start from and a size for the base picture that it replaces.
     #[error("a base size and an image exclude each other: the image is the base picture")]
     BaseWithImage,
@@ -117,6 +132,7 @@ impl fmt::Display for Advice {
 pub(super) fn draft(draft: &Draft) -> Result<(), Error> {
     text("prompt", &draft.prompt)?;
     text("negative prompt", &draft.negative_prompt)?;
+    goal(draft)?;
     picture(draft)?;
     count("steps", draft.steps, 1, 1000)?;
     count("hires steps", draft.hires_steps.unwrap_or(1), 1, 1000)?;
@@ -136,6 +152,17 @@ fn upscaler(draft: &Draft) -> Result<(), Error> {
     match draft.upscale_tile {
         None | Some(0) => Ok(()),
         Some(tile) => count("upscale tile", tile, 64, 4096),
+    }
+}
+
+fn goal(draft: &Draft) -> Result<(), Error> {
+    match &draft.goal {
+        Goal::Decode(latent) if limits::IMAGE_FILE < latent.len() => {
+            Err(Error::LatentFile { bytes: latent.len() })
+        }
+        Goal::Decode(_) if draft.image.is_some() => Err(Error::LatentWithImage),
+        Goal::Encode(_) if draft.image.is_none() => Err(Error::NothingToEncode),
+        _ => Ok(()),
     }
 }
 
@@ -267,6 +294,20 @@ mod tests {
         let mut whole = Draft::text_to_image("a cat");
         whole.upscale_tile = Some(0);
         assert!(JobSpec::new(whole).is_ok());
+    }
+
+    #[test]
+    fn a_goal_has_what_it_starts_from() {
+        let refusal = |draft: Draft| JobSpec::new(draft).unwrap_err().to_string();
+        let encode = Draft::encode(Bytes::from_static(b"png"), super::super::Posterior::Mean);
+        assert!(JobSpec::new(encode.clone()).is_ok());
+        assert_eq!(refusal(Draft { image: None, ..encode.clone() }), "there is no image to encode");
+        let decode = Draft::decode(Bytes::from_static(b"latent"));
+        assert!(JobSpec::new(decode.clone()).is_ok());
+        let both = refusal(Draft { image: encode.image, ..decode });
+        assert_eq!(both, "a latent and an image exclude each other: decode the one, encode the other");
+        let large = Draft::decode(vec![0; limits::IMAGE_FILE + 1]);
+        assert!(refusal(large).contains("at most 100663296 are allowed"));
     }
 
     #[test]

@@ -1063,6 +1063,9 @@ pub struct JobSpec {
     /// How the base picture is enlarged.
     #[prost(oneof = "job_spec::EnlargeBy", tags = "17, 28")]
     pub enlarge_by: ::core::option::Option<job_spec::EnlargeBy>,
+    /// What is made; absent: a picture from the prompt.
+    #[prost(oneof = "job_spec::Goal", tags = "31, 32")]
+    pub goal: ::core::option::Option<job_spec::Goal>,
 }
 /// Nested message and enum types in `JobSpec`.
 pub mod job_spec {
@@ -1082,6 +1085,16 @@ pub mod job_spec {
         /// Name of an upscaling network of the model.
         #[prost(string, tag = "28")]
         UpscalerNetwork(::prost::alloc::string::String),
+    }
+    /// What is made; absent: a picture from the prompt.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Goal {
+        /// A picture from a latent: a safetensors file with a tensor "latent", \[1, c, h, w\], scaled as the UNet sees it.
+        #[prost(bytes, tag = "31")]
+        Decode(::prost::bytes::Bytes),
+        /// A latent from the image.
+        #[prost(enumeration = "super::Posterior", tag = "32")]
+        Encode(i32),
     }
 }
 /// How a picture is written; always RGB.
@@ -1135,6 +1148,8 @@ pub enum Artifact {
     Dump = 2,
     /// Plan, times and costs: JSON.
     Report = 3,
+    /// The latent that an encode makes: safetensors.
+    Latent = 4,
 }
 impl Artifact {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1147,6 +1162,7 @@ impl Artifact {
             Self::Picture => "ARTIFACT_PICTURE",
             Self::Dump => "ARTIFACT_DUMP",
             Self::Report => "ARTIFACT_REPORT",
+            Self::Latent => "ARTIFACT_LATENT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1156,6 +1172,7 @@ impl Artifact {
             "ARTIFACT_PICTURE" => Some(Self::Picture),
             "ARTIFACT_DUMP" => Some(Self::Dump),
             "ARTIFACT_REPORT" => Some(Self::Report),
+            "ARTIFACT_LATENT" => Some(Self::Latent),
             _ => None,
         }
     }
@@ -1209,6 +1226,7 @@ pub enum Stage {
     Hires = 4,
     Decode = 5,
     Save = 6,
+    Encode = 7,
 }
 impl Stage {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1224,6 +1242,7 @@ impl Stage {
             Self::Hires => "STAGE_HIRES",
             Self::Decode => "STAGE_DECODE",
             Self::Save => "STAGE_SAVE",
+            Self::Encode => "STAGE_ENCODE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1236,6 +1255,7 @@ impl Stage {
             "STAGE_HIRES" => Some(Self::Hires),
             "STAGE_DECODE" => Some(Self::Decode),
             "STAGE_SAVE" => Some(Self::Save),
+            "STAGE_ENCODE" => Some(Self::Encode),
             _ => None,
         }
     }
@@ -1268,6 +1288,37 @@ impl FailureClass {
             "FAILURE_CLASS_UNSPECIFIED" => Some(Self::Unspecified),
             "FAILURE_CLASS_REQUEST" => Some(Self::Request),
             "FAILURE_CLASS_CLUSTER" => Some(Self::Cluster),
+            _ => None,
+        }
+    }
+}
+/// Which of the latents that an encoder thinks likely is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Posterior {
+    Unspecified = 0,
+    Mean = 1,
+    /// One drawn with the job's seed.
+    Sample = 2,
+}
+impl Posterior {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POSTERIOR_UNSPECIFIED",
+            Self::Mean => "POSTERIOR_MEAN",
+            Self::Sample => "POSTERIOR_SAMPLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POSTERIOR_UNSPECIFIED" => Some(Self::Unspecified),
+            "POSTERIOR_MEAN" => Some(Self::Mean),
+            "POSTERIOR_SAMPLE" => Some(Self::Sample),
             _ => None,
         }
     }

@@ -16,11 +16,16 @@ use crate::{
 impl State {
     /// Begins a job's picture, off this thread.
     pub(super) fn begin_file(&mut self, id: JobId, picture: PictureFile) {
-        let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
-        let file = File::begin(Desk { job: id, artifacts, commands }, picture, &self.runtime);
+        let file = self.file(id, Some(picture));
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.open(file);
         }
+    }
+
+    /// A thread that writes a job's files.
+    fn file(&self, id: JobId, picture: Option<PictureFile>) -> File {
+        let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
+        File::begin(Desk { job: id, artifacts, commands }, picture, &self.runtime)
     }
 
     /// Ends the files of a job whose last row is on its way.
@@ -33,9 +38,8 @@ impl State {
         };
         let Some(summary) = entry.summary() else { return };
         let report = entry.ledger.report(summary, now);
-        if let Some(file) = entry.store(output.dump.is_some()) {
-            file.finish(output, report);
-        }
+        let file = entry.store(output.artifacts());
+        file.unwrap_or_else(|| self.file(id, None)).finish(output, report);
     }
 
     /// A job's files are all there, or cannot be written.

@@ -116,18 +116,18 @@ fn encode(size: (u32, u32), side: u32, mut next: impl FnMut(usize) -> usize) -> 
             let tile = TileIndex(open.remove(next(open.len())));
             let arrived = answer(&exact, &exact.work(tile));
             assert!(exact.fits(Some(tile), &arrived));
-            match exact.complete(Some(tile), arrived, 0.5).unwrap() {
+            match exact.complete(Some(tile), arrived).unwrap() {
                 Step::Wait => {}
                 Step::Advance => break assert!(open.is_empty(), "all go on together"),
-                Step::Done(latent) => return latent,
+                Step::Done(posterior) => return posterior.mean(0.5),
                 Step::Join => {
                     exact = exact.join();
                     let last = answer(&exact, &exact.end_work().unwrap());
                     assert!(exact.fits(None, &last));
-                    let Step::Done(latent) = exact.complete(None, last, 0.5).unwrap() else {
+                    let Step::Done(posterior) = exact.complete(None, last).unwrap() else {
                         panic!("that was all")
                     };
-                    return latent;
+                    return posterior.mean(0.5);
                 }
             }
         }

@@ -8,13 +8,16 @@ use crate::{
     render::{
         encoding::{Encoding, Step},
         event::Computed,
+        plan::End,
     },
 };
 
 impl Job {
     /// Begins with a picture of the encoder's size.
     pub(super) fn begin_encode(&mut self, encoding: Box<Encoding>, tasks: usize) -> Vec<Action> {
-        self.progress.enter(Stage::Upscale, tasks);
+        // Where the latent is all that is asked for, nothing is enlarged.
+        let stage = if matches!(self.plan.end, End::Latent(_)) { Stage::Encode } else { Stage::Upscale };
+        self.progress.enter(stage, tasks);
         self.state = State::Encoding(encoding);
         self.enqueue_encode()
     }
@@ -25,9 +28,8 @@ impl Job {
         tile: Option<TileIndex>,
         answer: Answer,
     ) -> Result<Vec<Action>, Error> {
-        let scaling_factor = self.plan.facts().scaling_factor;
         let State::Encoding(encoding) = &mut self.state else { return Ok(Vec::new()) };
-        let step = encoding.complete(tile, answer, scaling_factor)?;
+        let step = encoding.complete(tile, answer)?;
         let release = |digest: Digest| Action::Release(digest);
         Ok(match step {
             Step::Wait => Vec::new(),
@@ -40,8 +42,9 @@ impl Job {
                 }
                 actions
             }
-            Step::Done(latent) => {
+            Step::Done(posterior) => {
                 let released: Vec<Action> = encoding.digests().into_iter().map(release).collect();
+                let latent = self.latent_of(posterior)?;
                 let mut actions = self.encoded(latent);
                 actions.extend(released);
                 actions

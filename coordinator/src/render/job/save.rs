@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tessera_proto::{Answer, Stage, Tensor};
 
-use super::{Action, Decoding, Error, Job, Output, State, Step, Surface, Then, compute};
+use super::{Action, Decoding, End, Error, Job, Output, State, Step, Surface, Then, compute};
 use crate::{
     canvas::TileIndex,
     render::{metadata, surface::Painted},
@@ -14,9 +14,10 @@ impl Job {
     /// Decodes the finished latent, `[c, h, w]`, straight into the picture's file.
     pub(super) fn save(&mut self, latent: &[f32]) -> Result<Vec<Action>, Error> {
         let plan = Arc::clone(&self.plan);
-        self.progress.enter(Stage::Decode, plan.decode.tasks());
+        let End::Picture(decode) = &plan.end else { return Ok(Vec::new()) };
+        self.progress.enter(Stage::Decode, decode.tasks());
         let surface = Surface::passing(plan.target(), self.dump.is_some())?;
-        let run = Decoding::new(&plan.decode, latent, plan.facts().scaling_factor, surface)?;
+        let run = Decoding::new(decode, latent, plan.facts().scaling_factor, surface)?;
         self.state = State::Decoding(Box::new(run));
         let mut actions = vec![Action::Begin(metadata::of(&plan))];
         actions.extend(self.enqueue_decode());
@@ -60,7 +61,7 @@ impl Job {
         };
         self.progress.enter(Stage::Save, 0);
         let Some(mut dump) = self.dump.take() else {
-            return Ok(vec![Action::Finish(Output { dump: None })]);
+            return Ok(vec![Action::Finish(Output::default())]);
         };
         if let Some(image) = image {
             let size = self.plan.target();

@@ -7,13 +7,13 @@ use tessera_proto::{
     FailureKind, JobSpec, ModelFacts, Moments, Part, Rect, Work,
     facts::{SIMULATED_BARRIERS, SIMULATED_ENCODER_BARRIERS},
     job::{
-        Choice, Draft, Format, Size, Target, UpscaleFilter, Upscaler, VaeMode,
+        Choice, Draft, Format, Posterior, Size, Target, UpscaleFilter, Upscaler, VaeMode,
         format::{Depth, Quality},
     },
 };
 
 use super::*;
-use crate::{fleet::TaskNumber, picture::Writer};
+use crate::{fleet::TaskNumber, latent::Latent, picture::Writer};
 
 /// Width of an embedding of the simulated model.
 const WIDTH: usize = 768;
@@ -125,14 +125,16 @@ struct Rig {
 
 /// What a job leaves.
 struct Finished {
+    /// Empty for a job that makes a latent.
     picture: Vec<u8>,
+    latent: Option<Vec<u8>>,
     dump: Option<Vec<u8>>,
 }
 
 // === impl Rig ===
 
 impl Rig {
-    fn new(plan: Plan, source: Option<Picture>) -> Self {
+    fn new(plan: Plan, source: impl Into<Source>) -> Self {
         let (job, actions) = Job::new(plan, source);
         let mut rig = Self { job, open: Vec::new(), file: None, untold: VecDeque::new(), finished: None };
         rig.perform(actions);
@@ -164,9 +166,11 @@ impl Rig {
                     band.rows().for_each(|row| file.row(row).unwrap());
                     self.untold.push_back(u32::try_from(band.len()).unwrap());
                 }
-                Action::Finish(Output { dump }) => {
-                    let picture = self.file.take().unwrap().finish().unwrap().into_inner();
-                    self.finished = Some(Finished { picture, dump });
+                Action::Finish(Output { latent, dump }) => {
+                    let file = self.file.take();
+                    assert_eq!(file.is_some(), latent.is_none(), "a picture or a latent");
+                    let picture = file.map(|file| file.finish().unwrap().into_inner()).unwrap_or_default();
+                    self.finished = Some(Finished { picture, latent, dump });
                 }
             }
         }
@@ -192,7 +196,7 @@ impl Rig {
 
 /// Runs a job with tasks answered in the order that `pick` chooses; what is written is told when it chooses beyond them.
 /// Returns its files and its progress.
-fn run(plan: Plan, source: Option<Picture>, mut pick: impl FnMut(usize) -> usize) -> (Finished, Progress) {
+fn run(plan: Plan, source: impl Into<Source>, mut pick: impl FnMut(usize) -> usize) -> (Finished, Progress) {
     let mut rig = Rig::new(plan, source);
     while rig.finished.is_none() {
         let tasks = rig.open.len();
@@ -243,8 +247,8 @@ fn upscaled_image(network: &str, tile: u32) -> (Vec<usize>, Vec<u8>) {
         (job.upscale_tile, job.dump) = (Some(tile), true);
     };
     let (output, _) = run(plan(change, size), image(), |_| 0);
-    let dump = output.dump.unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
+    let dump = output.dump.as_ref().unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(dump).unwrap();
     let view = tensors.tensor("upscaled_image").unwrap();
     (view.shape().to_vec(), view.data().to_vec())
 }
@@ -359,8 +363,8 @@ fn sixteen_bits_are_those_of_the_values_before_rounding() {
 #[test]
 fn the_dump_holds_every_tensor_by_its_name() {
     let (output, _) = run(plan(|job| job.dump = true, None), None, |_| 0);
-    let dump = output.dump.unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&dump).unwrap();
+    let dump = output.dump.as_ref().unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(dump).unwrap();
     let mut shapes: Vec<_> =
         tensors.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
     shapes.sort();
@@ -378,6 +382,31 @@ fn the_dump_holds_every_tensor_by_its_name() {
     .map(|(name, shape)| (name.to_owned(), shape))
     .into();
     assert_eq!(shapes, expected);
+}
+
+/// A job that is one half of the VAE alone.
+fn half(draft: Draft, source: Source) -> (Finished, Progress) {
+    let plan = Plan::new(&JobSpec::new(draft).unwrap(), &ModelFacts::simulated(), source.given()).unwrap();
+    run(plan, source, |open| open - 1)
+}
+
+#[test]
+fn an_encode_ends_with_the_latent_that_a_decode_begins_with() {
+    let encode = Draft { vae_encode_tile: Some(128), ..Draft::encode(vec![1], Posterior::Mean) };
+    let (output, progress) = half(encode, image().into());
+    assert_eq!(progress.done, progress.total);
+    let file = output.latent.unwrap();
+    let latent = Latent::read(&file).unwrap();
+    assert_eq!((latent.channels(), latent.size()), (4, Size { width: 6, height: 5 }));
+    for vae in [VaeMode::Exact, VaeMode::Blend, VaeMode::Off] {
+        let decode = Draft { vae, vae_tile: Some(16), dump: true, ..Draft::decode(file.clone()) };
+        let (output, progress) = half(decode, Source::Latent(latent.clone()));
+        assert_eq!(progress.done, progress.total, "{vae}");
+        let picture = crate::picture::decode(&output.picture, 1 << 20).unwrap();
+        assert_eq!((picture.width(), picture.height()), (48, 40), "{vae}");
+        let dump = safetensors::SafeTensors::deserialize(output.dump.as_ref().unwrap()).unwrap();
+        assert_eq!(dump.names(), ["image"]);
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Job {
     }
 
     /// Brings a picture to the size that the encoder takes.
-    fn resize(&mut self, picture: Picture) -> Vec<Action> {
+    pub(super) fn resize(&mut self, picture: Picture) -> Vec<Action> {
         let size = match (&self.plan.enlarge, self.plan.source) {
             (Some(Enlarge::Picture { cover, .. }), _) => *cover,
             (_, Some(source)) => source,

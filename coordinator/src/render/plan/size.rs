@@ -37,6 +37,7 @@ pub(super) struct Hires {
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Input,
+    Latent,
     Target,
     Cover,
 }
@@ -48,6 +49,7 @@ impl Role {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Input => ("input picture", "make it smaller first"),
+            Self::Latent => ("picture of the latent", "decode it in parts"),
             Self::Target => ("target", "take a smaller scale"),
             Self::Cover => {
                 ("input, enlarged to cover the target,", "take a target of a ratio nearer to the input's")
@@ -78,13 +80,7 @@ pub(super) fn resolve(
     let unit = facts.vae_scale;
     let native = facts.sample_size * unit;
     let given = image.or(spec.base).unwrap_or(Size { width: native, height: native });
-    let base = rounded(Role::Input, wide(given), unit)?;
-    if base != given {
-        notes.push(format!(
-            "the input is {}x{} px, resized to {}x{} px: sides must be multiples of {unit}",
-            given.width, given.height, base.width, base.height
-        ));
-    }
+    let base = input(given, facts, notes)?;
     let (cover, target) = cover_and_target(spec.target, given, notes, unit)?;
     // Text to image at scale 1 is the base pass alone; a given picture is always denoised.
     let hires = (image.is_some() || target != base).then(|| {
@@ -94,6 +90,26 @@ pub(super) fn resolve(
         Hires { cover, keep: keep.expect("a target has at least one latent px a side"), target }
     });
     Ok(Sizes { base, from_picture: image.is_some(), hires })
+}
+
+/// The size that an input picture of size `given` is resized to, px.
+pub(super) fn input(given: Size, facts: &ModelFacts, notes: &mut Vec<String>) -> Result<Size, Error> {
+    let unit = facts.vae_scale;
+    let input = rounded(Role::Input, wide(given), unit)?;
+    if input != given {
+        notes.push(format!(
+            "the input is {}x{} px, resized to {}x{} px: sides must be multiples of {unit}",
+            given.width, given.height, input.width, input.height
+        ));
+    }
+    Ok(input)
+}
+
+/// The size of the picture, px, that a latent of `size` latent px becomes.
+pub(super) fn of_latent(size: Size, facts: &ModelFacts) -> Result<Size, Error> {
+    let unit = facts.vae_scale;
+    let side = |length: u32| u64::from(length) * u64::from(unit);
+    rounded(Role::Latent, (side(size.width), side(size.height)), unit)
 }
 
 fn cover_and_target(

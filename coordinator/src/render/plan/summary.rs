@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt};
 use serde::Serialize;
 use tessera_proto::{Rect, Stage, job::Size};
 
-use super::{DecodePlan, EncodePlan, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
+use super::{DecodePlan, EncodePlan, End, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
 use crate::canvas::Tiling;
 
 /// What a job does and costs.
@@ -92,7 +92,10 @@ pub(super) fn of(plan: &Plan) -> Summary {
     if let Some(hires) = &plan.hires {
         stages.push(pass(Stage::Hires, hires));
     }
-    stages.push(decode(Stage::Decode, &plan.decode));
+    stages.push(match &plan.end {
+        End::Picture(plan) => decode(Stage::Decode, plan),
+        End::Latent(plan) => StageSummary { stage: Stage::Encode, ..encoder(plan) },
+    });
     Summary {
         model: plan.facts.name.clone(),
         base: plan.base_size(),

@@ -4,6 +4,7 @@ mod cluster;
 mod compare;
 mod job;
 mod render;
+mod spill;
 mod vae;
 
 pub(crate) use cluster::{
@@ -12,6 +13,7 @@ pub(crate) use cluster::{
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
+pub(crate) use spill::SpillArgs;
 pub(crate) use vae::{DecodeArgs, EncodeArgs};
 
 use std::path::PathBuf;

@@ -78,6 +78,7 @@ impl Cluster {
             upscaler: local.model.upscaler.clone(),
             onnxruntime: local.onnxruntime.clone(),
             fuse: local.fuse,
+            spill: local.spill.clone(),
         });
         Ok(Self { fleet: Fleet::start(recipes), address, stop, coordinator, artifacts })
     }

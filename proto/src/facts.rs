@@ -3,11 +3,15 @@
 //! The worker fills a [`Draft`] from the folder; only a draft that passes [`ModelFacts::new`] travels on, so the
 //! coordinator computes with facts it need not check again.
 
+mod peaks;
+
 use std::ops::Deref;
 
 use serde::Serialize;
 
 use crate::job::Unknown;
+
+pub use peaks::Peaks;
 
 /// Most bytes in the name of a model or of an upscaler: what a file name may have on every system we run on.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -72,6 +76,8 @@ pub enum Exactness {
         crossing: u32,
         /// Barriers before the picture is first made smaller.
         prefix: u32,
+        /// The memory that it takes.
+        peaks: Box<Peaks>,
     },
     /// It cannot; one sentence says what was found.
     Refused(String),
@@ -206,7 +212,7 @@ impl ModelFacts {
             return Err(Error::BetaOrder { start: draft.beta_start, end: draft.beta_end });
         }
         for exactness in [&draft.exact_decode, &draft.exact_encode] {
-            if let Exactness::Cut { barriers, halo, crossing, prefix } = *exactness {
+            if let Exactness::Cut { barriers, halo, crossing, prefix, .. } = *exactness {
                 check_range("exactness.barriers", barriers, 0, MAX_BARRIERS)?;
                 check_range("exactness.halo", halo, 0, MAX_BARRIERS)?;
                 check_range("exactness.crossing", crossing, 0, MAX_CROSSING)?;
@@ -246,12 +252,19 @@ impl ModelFacts {
                 UpscalerFacts { name: "sim-2x".to_owned(), scale: 2, radius: Some(8), multiple: 1 },
                 UpscalerFacts { name: "sim-4x".to_owned(), scale: 4, radius: None, multiple: 4 },
             ],
-            exact_decode: Exactness::Cut { barriers: SIMULATED_BARRIERS, halo: 0, crossing: 0, prefix: 0 },
+            exact_decode: Exactness::Cut {
+                barriers: SIMULATED_BARRIERS,
+                halo: 0,
+                crossing: 0,
+                prefix: 0,
+                peaks: Box::default(),
+            },
             exact_encode: Exactness::Cut {
                 barriers: SIMULATED_ENCODER_BARRIERS,
                 halo: 0,
                 crossing: 4,
                 prefix: SIMULATED_ENCODER_BARRIERS / 3,
+                peaks: Box::default(),
             },
         };
         Self::new(draft).expect("the published numbers of Stable Diffusion 1.5 are in bounds")

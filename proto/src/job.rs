@@ -112,6 +112,8 @@ pub struct Draft {
     pub vae_tile: Option<u32>,
     /// Tile of the VAE encoder, image px.
     pub vae_encode_tile: Option<u32>,
+    /// Memory that one tile of the VAE may take where its size is left open, MiB.
+    pub vae_memory: Option<u32>,
     /// How the picture is written.
     pub format: Format,
     /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
@@ -161,6 +163,7 @@ impl Draft {
             vae: VaeMode::Exact,
             vae_tile: None,
             vae_encode_tile: None,
+            vae_memory: None,
             format: Format::default(),
             vae_color_fix: false,
             dump: false,

@@ -110,3 +110,23 @@ fn a_fast_decode_is_near_the_exact_one() {
     let calls = fast.report().planned("decode")["model_calls"].clone();
     assert_eq!(calls, 2, "one estimate and one run of each tile");
 }
+
+#[test]
+fn tiles_that_wait_on_disk_give_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let spilled = |above: &str| {
+        let spill = format!("--vae-tile 16 --spill-above {above} --spill-folder {}", folder.path().display());
+        decoded(&spill).hash()
+    };
+    assert_eq!(spilled("0"), spilled("1000"));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_folder_that_takes_no_tiles_ends_the_job_in_words() {
+    let render = Render::new("a photo of a cat").model(&model::tiny()).flags(CANVAS);
+    let failed =
+        render.flags("--workers cpu:1 --vae-tile 16 --spill-above 0 --spill-folder /nowhere").failed();
+    let error = failed.ended.error();
+    assert!(error.contains("temporary file in /nowhere") && error.contains("--spill-folder"), "{error}");
+}

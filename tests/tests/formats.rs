@@ -117,8 +117,14 @@ fn files(folder: &Path) -> Vec<String> {
 fn a_job_that_ends_early_leaves_no_file() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:40"], None);
     let words = ["a harbour", "--output", "out.png", "--json", "--coordinator", cluster.url()];
+    // The file begins with the first rows, when two thirds of the tiles are still to come.
     let mut pending = Render::words(words).flags(SMALL).start();
     pending.reached("decode", 5);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while files(cluster.artifacts()).is_empty() {
+        assert!(Instant::now() < deadline, "no file has begun");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let begun = files(cluster.artifacts());
     assert!(begun.len() == 1 && begun[0].ends_with(".part"), "{begun:?}");
     pending.running.signal(Signal::Interrupt);

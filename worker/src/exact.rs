@@ -4,7 +4,10 @@
 //! worker that has kept nothing gives the same bytes.
 
 mod cut;
+mod extents;
 mod graph;
+mod peaks;
+mod shelf;
 mod simulated;
 mod stager;
 
@@ -17,6 +20,8 @@ use crate::engine::{Engine, Error, Vae};
 
 pub use cut::exactness;
 pub use graph::GraphStages;
+pub use peaks::peaks;
+pub use shelf::{SPILL_ABOVE, Spill};
 pub use simulated::SimulatedStages;
 
 /// One step of a tile.

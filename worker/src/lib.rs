@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, Vae, library::Places};
-use exact::{GraphStages, SimulatedStages};
+use exact::{GraphStages, SimulatedStages, Spill};
 use link::Link;
 use model::{HashCache, ModelFolder};
 use runner::{ModelRunner, Texts};
@@ -60,6 +60,8 @@ pub struct Options {
     pub onnxruntime: Option<PathBuf>,
     /// Whether exported attention is replaced by one operator.
     pub fuse: bool,
+    /// How much the waiting tiles of an exact decode or encode may keep in memory.
+    pub spill: Spill,
     /// How long to look for a coordinator that does not answer, at the start and after a break; zero = end with the
     /// stream.
     pub patience: Duration,
@@ -225,12 +227,18 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         Runtime::load(&Places::of_process(options.onnxruntime.clone())).map_err(engine::Error::from)?;
     let engine_options = engine::Options { device: options.device, fuse: options.fuse };
     let facts = folder.facts().clone();
-    let build = move || load(&folder, runtime, engine_options);
+    let spill = options.spill.clone();
+    let build = move || load(&folder, runtime, engine_options, &spill);
     Ok((Device::start(build, done)?, facts))
 }
 
 /// Loads and checks every network of a folder: a damaged one is refused now, not in the middle of a job.
-fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Result<ModelRunner, Error> {
+fn load(
+    folder: &ModelFolder,
+    runtime: Runtime,
+    options: engine::Options,
+    spill: &Spill,
+) -> Result<ModelRunner, Error> {
     let tokenizer = Tokenizer::open(folder.tokenizer(), folder.vocab_size())?;
     let mut engine = OnnxEngine::new(runtime, options)?;
     for (network, file) in folder.graphs() {
@@ -249,7 +257,7 @@ fn load(folder: &ModelFolder, runtime: Runtime, options: engine::Options) -> Res
     let scale = folder.facts().vae_scale as usize;
     let runner = ModelRunner::new(Box::new(engine), Texts::Model(Box::new(tokenizer)), scale);
     Ok(staged.into_iter().fold(runner, |runner, (of, (stages, _))| {
-        runner.with_stages(of, Box::new(GraphStages::new(of, Arc::clone(stages))))
+        runner.with_stages(of, Box::new(GraphStages::new(of, Arc::clone(stages), spill.clone())))
     }))
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FormatArgs, JobArgs, LISTEN};
+use super::{FormatArgs, JobArgs, LISTEN, SpillArgs};
 
 /// Which cluster.
 #[derive(Debug, Args)]
@@ -150,6 +150,9 @@ pub(crate) struct WorkerArgs {
     /// Run the networks as exported, without fused attention: slower, and much more memory
     #[arg(long)]
     pub(crate) no_fuse: bool,
+    /// Memory of waiting tiles.
+    #[command(flatten)]
+    pub(crate) spill: SpillArgs,
     /// Look this many seconds for a coordinator that does not answer, at the start and after a break; 0 = do not
     ///
     /// A minute is enough to start both in any order and to restart the coordinator, and a worker that nobody needs any

@@ -185,7 +185,9 @@ pub(crate) struct VaeArgs {
     /// tile. fast runs every tile once, with statistics estimated from a smaller picture: colours may shift a little.
     #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
-    /// Tile of the decoder, latent px, 16 to 512 (default: by the model)
+    /// Tile of the decoder, latent px, 16 to 512 (default: by the model and --vae-memory)
+    ///
+    /// A worker that has no memory for it lets an exact decode begin again with half the side, down to 16.
     #[arg(long, value_name = "N")]
     pub(crate) vae_tile: Option<u32>,
     /// Tile of the encoder, image px, 128 to 4096 (default: 512)
@@ -194,6 +196,12 @@ pub(crate) struct VaeArgs {
     /// With --vae fast: the encoder's statistics are estimated only until it first makes the picture smaller
     #[arg(long)]
     pub(crate) vae_color_fix: bool,
+    /// Memory that one tile of an exact decode may take, MiB, where --vae-tile is left open (default: 2048)
+    ///
+    /// The plan takes the largest tile of 16, 32, 64 or 128 latent px that fits; `tessera plan` prints what a worker needs.
+    /// The default is the same everywhere, so that the picture does not depend on the machine.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) vae_memory: Option<u32>,
 }
 
 /// How the picture is written, beside its ending; heading "Output".

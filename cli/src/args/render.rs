@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FormatArgs, JobArgs};
+use super::{FormatArgs, JobArgs, SpillArgs};
 
 /// `tessera render`.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub(crate) struct MachineArgs {
     #[arg(long, value_name = "WORKERS", default_value = "auto", conflicts_with = "coordinator")]
     pub(crate) workers: String,
     /// Use the running cluster of this coordinator instead, e.g. http://10.0.0.5:7878
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["spill_above", "spill_folder"])]
     pub(crate) coordinator: Option<String>,
     /// ONNX Runtime library to load, a file or its folder
     ///
@@ -50,6 +50,9 @@ pub(crate) struct MachineArgs {
     /// Run the networks as exported, without fused attention: slower, and much more memory
     #[arg(long, conflicts_with = "coordinator")]
     pub(crate) no_fuse: bool,
+    /// Memory of waiting tiles.
+    #[command(flatten)]
+    pub(crate) spill: SpillArgs,
     /// Give up when no worker has connected after this many seconds, or no other one after the last has gone
     ///
     /// A minute, because reading and optimising a full-size model takes tens of seconds from a slow disk.

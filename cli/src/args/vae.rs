@@ -24,9 +24,12 @@ pub(crate) struct DecodeArgs {
     /// How the decoder is tiled, as in `tessera render --help`
     #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
-    /// Tile of the decoder, latent px, 16 to 512 (default: by the model)
+    /// Tile of the decoder, latent px, 16 to 512 (default: by the model and --vae-memory)
     #[arg(long, value_name = "N")]
     pub(crate) vae_tile: Option<u32>,
+    /// Memory that one tile may take, MiB, where --vae-tile is left open (default: 2048)
+    #[arg(long, value_name = "MIB")]
+    pub(crate) vae_memory: Option<u32>,
     /// Who computes.
     #[command(flatten)]
     pub(crate) machines: MachineArgs,

@@ -37,6 +37,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
         upscalers: args.upscaler,
         onnxruntime: args.onnxruntime,
         fuse: !args.no_fuse,
+        spill: args.spill.into(),
         patience,
     };
     tracing::info!("serving {device} to the coordinator at {coordinator}");

@@ -168,6 +168,7 @@ mod tests {
             upscaler: None,
             onnxruntime: None,
             fuse: true,
+            spill: tessera_worker::exact::Spill::default(),
         }
     }
 

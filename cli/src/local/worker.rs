@@ -5,7 +5,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use tessera_worker::engine::DeviceSpec;
+use tessera_worker::{engine::DeviceSpec, exact::Spill};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStderr, Command},
@@ -32,6 +32,8 @@ pub(super) struct Recipe {
     pub(super) onnxruntime: Option<PathBuf>,
     /// Whether attention is fused at load.
     pub(super) fuse: bool,
+    /// How much waiting tiles may keep in memory.
+    pub(super) spill: Spill,
 }
 
 /// How a worker ended that was not told to.
@@ -100,6 +102,10 @@ impl Recipe {
         }
         if !self.fuse {
             command.arg("--no-fuse");
+        }
+        command.arg("--spill-above").arg((self.spill.above >> 20).to_string());
+        if let Some(folder) = &self.spill.folder {
+            command.arg("--spill-folder").arg(folder);
         }
         // A worker's everyday talk would only be thrown away.
         if std::env::var_os(logging::VARIABLE).is_none() {

@@ -19,10 +19,10 @@ use crate::{
 /// # Errors
 /// The first fault, in the order job, latent, output, machines, model, library, plan: cheap ones first.
 pub(crate) fn decode(args: DecodeArgs, environment: &Environment) -> Result<Render, Error> {
-    let DecodeArgs { latent: path, model, vae, vae_tile, machines, output } = args;
+    let DecodeArgs { latent: path, model, vae, vae_tile, vae_memory, machines, output } = args;
     let (vae, dump) = (VaeMode::parse(&vae)?, output.dump.is_some());
     let format = format::of_file(output.output.as_deref(), &output.format)?;
-    let draft = |file| Draft { vae, vae_tile, dump, format, ..Draft::decode(file) };
+    let draft = |file| Draft { vae, vae_tile, vae_memory, dump, format, ..Draft::decode(file) };
     JobSpec::new(draft(bytes::Bytes::new()))?;
     let (file, source) = latent::read(&path)?;
     let files = named_files(output).resolve(&stem(&path), format, &environment.current)?;

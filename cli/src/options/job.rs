@@ -54,6 +54,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
         vae: VaeMode::parse(&vae.vae)?,
         vae_tile: vae.vae_tile,
         vae_encode_tile: vae.vae_encode_tile,
+        vae_memory: vae.vae_memory,
         format: Format::default(),
         vae_color_fix: vae.vae_color_fix,
         dump: false,

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tessera_proto::{ModelFacts, job::ModelRef};
-use tessera_worker::engine::{DeviceSpec, Runtime, device::MAX_THREADS, library::Places};
+use tessera_worker::{
+    engine::{DeviceSpec, Runtime, device::MAX_THREADS, library::Places},
+    exact::Spill,
+};
 
 use super::{
     Error,
@@ -57,6 +60,8 @@ pub(crate) struct Local {
     pub(crate) onnxruntime: Option<PathBuf>,
     /// Whether attention is fused at load.
     pub(crate) fuse: bool,
+    /// How much waiting tiles may keep in a worker's memory.
+    pub(crate) spill: Spill,
     /// How long the job may wait for a first worker.
     pub(crate) worker_wait: Duration,
 }
@@ -106,6 +111,7 @@ pub(super) fn resolve(
         model,
         onnxruntime: args.onnxruntime,
         fuse: !args.no_fuse,
+        spill: args.spill.into(),
         worker_wait: patience,
     }))
 }

@@ -76,7 +76,8 @@ fn every_flag_reaches_the_job() {
     let line = "-n dog --width 640 --height 384 --steps 12 --cfg 5.5 --seed 7 --rng nv --sampler heun \
                 --schedule exponential --hires-width 1280 --hires-height 768 --hires-steps 9 --denoise 0.55 \
                 --strength-steps diffusers --upscaler latent-nearest-exact --upscale-tile 256 --tile 64x48 --overlap 8 --tile-batch 4 \
-                --tile-base --tile-method mixture --tile-grid stride --vae off --vae-tile 32 --vae-encode-tile 256";
+                --tile-base --tile-method mixture --tile-grid stride --vae off --vae-tile 32 --vae-encode-tile 256 \
+                --vae-memory 700";
     let mut arguments = vec!["a cat"];
     arguments.extend(line.split_whitespace());
     let expected = Draft {
@@ -103,6 +104,7 @@ fn every_flag_reaches_the_job() {
         vae_tile: Some(32),
         vae_encode_tile: Some(256),
         vae_color_fix: false,
+        vae_memory: Some(700),
         ..simulated_default("a cat")
     };
     assert_eq!(job(&arguments), expected);

@@ -111,9 +111,9 @@ impl Entry {
         if self.is_ended() {
             return;
         }
-        let progress = match &self.phase {
-            Phase::Running { job, .. } => Some(job.progress()),
-            _ => None,
+        let (progress, notes) = match &self.phase {
+            Phase::Running { job, .. } => (Some(job.progress()), job.plan().notes()),
+            _ => (None, [].as_slice()),
         };
         let stage = self.status.borrow().stage;
         if progress.is_some_and(|progress| progress.stage != stage) {
@@ -121,6 +121,8 @@ impl Entry {
         }
         let (age, in_stage) = (self.ledger.age(now), now.saturating_duration_since(self.stage_since));
         self.status.send_modify(|status| {
+            // Notes only grow.
+            status.notes.extend(notes.iter().skip(status.notes.len()).cloned());
             if let Some(progress) = progress {
                 status.stage = progress.stage;
                 status.stage_done = progress.stage_done;

@@ -24,6 +24,8 @@ pub(super) struct Decoding {
     written: u32,
     /// How many rows below those may be under way.
     ahead: u32,
+    /// Whether rows have left for the file.
+    taken: bool,
 }
 
 #[derive(Debug)]
@@ -48,13 +50,41 @@ impl Decoding {
             DecodePlan::Blend(plan) => Kind::Blend(Decode::new(plan.clone(), latent, scaling_factor)),
             DecodePlan::Exact(plan) => Kind::Exact(Exact::new(plan.clone(), latent, scaling_factor)?),
         };
-        let mut decoding = Self { kind, surface, next: 0, written: 0, ahead: 0 };
+        Ok(Self::of(kind, surface))
+    }
+
+    fn of(kind: Kind, surface: Surface) -> Self {
+        let mut decoding = Self { kind, surface, next: 0, written: 0, ahead: 0, taken: false };
         let heights = (0..).map(TileIndex).take(decoding.tiles()).map(|tile| {
             let (from, to) = decoding.rows(tile);
             to - from
         });
         decoding.ahead = decoding.surface.rows_ahead(heights.max().unwrap_or(0));
-        Ok(decoding)
+        decoding
+    }
+
+    /// The same latent in tiles of half the side, from the start. `None` where they are the smallest, where blended
+    /// tiles would give another picture, and where rows of this one have left.
+    pub(super) fn halved(&self) -> Result<Option<Self>, Error> {
+        let Kind::Exact(exact) = &self.kind else { return Ok(None) };
+        if self.taken {
+            return Ok(None);
+        }
+        let Some(exact) = exact.halved()? else { return Ok(None) };
+        Ok(Some(Self::of(Kind::Exact(exact), self.surface.emptied()?)))
+    }
+
+    /// Whether rows have left for the file.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.taken
+    }
+
+    /// A decode whose tiles share their statistics.
+    pub(super) fn exact(&self) -> Option<&Exact> {
+        match &self.kind {
+            Kind::Blend(_) => None,
+            Kind::Exact(exact) => Some(exact),
+        }
     }
 
     /// Barriers that all tiles have passed.
@@ -144,7 +174,9 @@ impl Decoding {
 
     /// Rows that are whole now and go to the file, if any.
     pub(super) fn take(&mut self) -> Option<Band> {
-        self.surface.take()
+        let band = self.surface.take();
+        self.taken |= band.is_some();
+        band
     }
 
     /// What is left after the last tile.

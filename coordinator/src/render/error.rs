@@ -27,6 +27,9 @@ pub enum Error {
     /// The arithmetic between two stages panicked.
     #[error("a computation ended unexpectedly")]
     Computation,
+    /// Tiles that cannot be placed.
+    #[error("vae tiles: {0}")]
+    Tiles(#[from] canvas::grid::Error),
     /// A tile that does not fit its canvas.
     #[error(transparent)]
     Crop(#[from] canvas::crop::Error),

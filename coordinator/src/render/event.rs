@@ -38,6 +38,11 @@ pub enum Action {
     Enqueue(Vec<Request>),
     /// No later task of this job names the tensor.
     Release(Digest),
+    /// No task that was enqueued so far is wanted any more, and nothing that workers keep of the tensor.
+    Withdraw {
+        /// The tensor; tasks that follow may name it again.
+        forget: Digest,
+    },
     /// Arithmetic too long for the thread that steps latents; its result comes back as an event.
     Compute(Computation),
     /// The picture's file begins.

@@ -67,6 +67,18 @@ impl Exact {
         })
     }
 
+    /// The same latent in tiles of half the side, from the start; `None` when they are the smallest.
+    pub(super) fn halved(&self) -> Result<Option<Self>, Error> {
+        let Some(plan) = self.plan.halved()? else { return Ok(None) };
+        let rounds = Rounds::new(plan.cores.len(), plan.barriers);
+        Ok(Some(Self { plan, source: Arc::clone(&self.source), digest: self.digest, rounds, small: None }))
+    }
+
+    /// Tiles and barriers.
+    pub(super) fn plan(&self) -> &ExactPlan {
+        &self.plan
+    }
+
     /// The latent that works name, and its name.
     pub(super) fn source(&self) -> (Digest, &Arc<Tensor>) {
         (self.digest, &self.source)

@@ -24,6 +24,7 @@ mod encode;
 mod half;
 mod passes;
 mod questions;
+mod relief;
 mod save;
 mod tasks;
 mod upscale;

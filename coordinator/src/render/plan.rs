@@ -37,7 +37,7 @@ pub use summary::{StageSummary, Summary, Unit};
 pub use upscale::{Error as UpscaleError, UpscalePass, UpscalePlan, UpscaleTiles};
 
 /// Every stage of a job, settled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     spec: JobSpec,
     facts: ModelFacts,
@@ -53,7 +53,7 @@ pub struct Plan {
 }
 
 /// What a job ends with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum End {
     /// A picture.
     Picture(DecodePlan),
@@ -62,7 +62,7 @@ pub(super) enum End {
 }
 
 /// A denoising pass and its prompts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PassSetup {
     pub(super) plan: PassPlan,
     pub(super) prompt: Conditioning,
@@ -147,6 +147,15 @@ impl Plan {
     #[must_use]
     pub fn latent_size(&self, size: Size) -> Size {
         latent(size, &self.facts)
+    }
+
+    /// Decodes in other tiles from here on: the base picture before it is enlarged, or the finished one.
+    pub(super) fn replan_decode(&mut self, base: bool, plan: ExactPlan, note: String) {
+        match &mut self.enlarge {
+            Some(Enlarge::Picture { decode, .. }) if base => *decode = Some(DecodePlan::Exact(plan)),
+            _ => self.end = End::Picture(DecodePlan::Exact(plan)),
+        }
+        self.notes.push(note);
     }
 
     /// What the job does and costs, for people and scripts.

@@ -59,6 +59,14 @@ impl Surface {
         Ok(Self { size, pixels: Pixels::Passing(bands), image: keep_image.then(|| vec![0.0; values()]) })
     }
 
+    /// The same without anything painted.
+    pub(super) fn emptied(&self) -> Result<Self, Error> {
+        match self.pixels {
+            Pixels::Kept(_) => Self::kept(self.size),
+            Pixels::Passing(_) => Self::passing(self.size, self.image.is_some()),
+        }
+    }
+
     /// Takes the final values of a part, `[3, height, width]`.
     pub(super) fn paint(&mut self, part: Rect, values: &[f32]) -> Result<(), Error> {
         let (columns, rows) = (part.width() as usize, part.height() as usize);

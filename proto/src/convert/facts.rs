@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Error, choice::FromNumber, required};
 use crate::{
     ModelFacts,
-    facts::{self, Exactness},
+    facts::{self, Exactness, Peaks},
     wire,
 };
 
@@ -84,8 +84,9 @@ impl From<Exactness> for wire::Exactness {
     fn from(exactness: Exactness) -> Self {
         use wire::exactness::Kind;
         let kind = match exactness {
-            Exactness::Cut { barriers, halo, crossing, prefix } => {
-                Kind::Cut(wire::Cut { barriers, halo, crossing, prefix })
+            Exactness::Cut { barriers, halo, crossing, prefix, peaks } => {
+                let peaks = Some((*peaks).into());
+                Kind::Cut(wire::Cut { barriers, halo, crossing, prefix, peaks })
             }
             Exactness::Refused(sentence) => Kind::Refusal(sentence),
         };
@@ -100,11 +101,32 @@ impl TryFrom<wire::Exactness> for Exactness {
         use wire::exactness::Kind;
         let wire::Exactness { kind } = message;
         Ok(match required("exactness.kind", kind)? {
-            Kind::Cut(wire::Cut { barriers, halo, crossing, prefix }) => {
-                Self::Cut { barriers, halo, crossing, prefix }
-            }
+            Kind::Cut(wire::Cut { barriers, halo, crossing, prefix, peaks }) => Self::Cut {
+                barriers,
+                halo,
+                crossing,
+                prefix,
+                peaks: Box::new(required("cut.peaks", peaks)?.try_into()?),
+            },
             Kind::Refusal(sentence) => Self::Refused(sentence),
         })
+    }
+}
+
+impl From<Peaks> for wire::Peaks {
+    fn from(peaks: Peaks) -> Self {
+        let tiles = peaks.tiles().iter().map(|&(side, bytes)| wire::Peak { side, bytes });
+        Self { tiles: tiles.collect(), whole: peaks.whole(), kept: peaks.kept(), run: peaks.run() }
+    }
+}
+
+impl TryFrom<wire::Peaks> for Peaks {
+    type Error = Error;
+
+    fn try_from(message: wire::Peaks) -> Result<Self, Error> {
+        let wire::Peaks { tiles, whole, kept, run } = message;
+        let tiles = tiles.into_iter().map(|wire::Peak { side, bytes }| (side, bytes));
+        Ok(Self::new(tiles.collect(), whole, kept, run)?)
     }
 }
 

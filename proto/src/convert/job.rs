@@ -49,6 +49,7 @@ impl From<JobSpec> for wire::JobSpec {
             vae_tile: job.vae_tile,
             vae_encode_tile: job.vae_encode_tile,
             vae_color_fix: job.vae_color_fix,
+            vae_memory: job.vae_memory,
             dump: job.dump,
             format: Some(job.format.into()),
             goal: match job.goal {
@@ -94,6 +95,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae_tile,
             vae_encode_tile,
             vae_color_fix,
+            vae_memory,
             dump,
             format,
             goal,
@@ -136,6 +138,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae: job::VaeMode::from_number(vae)?,
             vae_tile,
             vae_encode_tile,
+            vae_memory,
             format: format.map(Format::try_from).transpose()?.unwrap_or_default(),
             vae_color_fix,
             dump,

@@ -206,7 +206,8 @@ fn tiles(draft: &Draft) -> Result<(), Error> {
     count("tile overlap", draft.overlap.unwrap_or(0), 0, 1023)?;
     count("tile batch", draft.tile_batch, 1, 64)?;
     count("vae tile", draft.vae_tile.unwrap_or(64), 16, 512)?;
-    count("vae encode tile", draft.vae_encode_tile.unwrap_or(512), 128, 4096)
+    count("vae encode tile", draft.vae_encode_tile.unwrap_or(512), 128, 4096)?;
+    count("vae memory", draft.vae_memory.unwrap_or(2048), 64, 1 << 20)
 }
 
 fn side(field: &'static str, value: u32) -> Result<(), Error> {

@@ -134,14 +134,14 @@ pub struct UpscalerFacts {
     pub multiple: u32,
 }
 /// Whether a VAE network can be cut at its normalisations.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Exactness {
     #[prost(oneof = "exactness::Kind", tags = "1, 2")]
     pub kind: ::core::option::Option<exactness::Kind>,
 }
 /// Nested message and enum types in `Exactness`.
 pub mod exactness {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         Cut(super::Cut),
@@ -151,7 +151,7 @@ pub mod exactness {
     }
 }
 /// A network that can be cut.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Cut {
     /// Barriers that a tile passes: normalisations whose statistics are merged over all tiles.
     #[prost(uint32, tag = "1")]
@@ -166,6 +166,34 @@ pub struct Cut {
     /// Barriers before the picture is first made smaller; --vae-color-fix estimates no others.
     #[prost(uint32, tag = "11")]
     pub prefix: u32,
+    /// The memory that it takes.
+    #[prost(message, optional, tag = "3")]
+    pub peaks: ::core::option::Option<Peaks>,
+}
+/// Memory of one worker that runs a VAE network in tiles, bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Peaks {
+    /// By size of the tile, ascending; empty: not known.
+    #[prost(message, repeated, tag = "1")]
+    pub tiles: ::prost::alloc::vec::Vec<Peak>,
+    /// For each latent px of the whole picture, while the stages on the whole run.
+    #[prost(uint64, tag = "2")]
+    pub whole: u64,
+    /// For each latent px of the whole picture, while tiles run.
+    #[prost(uint64, tag = "3")]
+    pub kept: u64,
+    /// One run of the stages on the whole.
+    #[prost(uint64, tag = "4")]
+    pub run: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Peak {
+    /// Side of a square core, latent px.
+    #[prost(uint32, tag = "1")]
+    pub side: u32,
+    /// Most bytes of the tile's planes and of one run.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
 }
 /// Sent by a task of its own, so that a long network call never looks like a dead worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1054,6 +1082,9 @@ pub struct JobSpec {
     /// How the picture is written; absent: PNG of 8 bits.
     #[prost(message, optional, tag = "30")]
     pub format: ::core::option::Option<OutputFormat>,
+    /// Memory that one worker may take for the VAE where its tile is left open, MiB.
+    #[prost(uint32, optional, tag = "36")]
+    pub vae_memory: ::core::option::Option<u32>,
     /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
     #[prost(bool, tag = "35")]
     pub vae_color_fix: bool,

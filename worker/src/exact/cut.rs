@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tessera_proto::{Rect, facts::Exactness};
 
+use super::peaks::peaks;
 use crate::{
     engine::Vae,
     graph::staged::{Canvas, Core, Extent, Scale, Section, Staged},
@@ -31,7 +32,8 @@ pub fn exactness(network: Vae, staged: &Staged) -> Exactness {
     };
     match (u32::try_from(barriers), halo, u32::try_from(crossing), u32::try_from(prefix)) {
         (Ok(barriers), Some(halo), Ok(crossing), Ok(prefix)) => {
-            Exactness::Cut { barriers, halo, crossing, prefix }
+            let peaks = Box::new(peaks(staged));
+            Exactness::Cut { barriers, halo, crossing, prefix, peaks }
         }
         _ => refused(),
     }

@@ -3,8 +3,8 @@
 //!
 //! A decoder's stages before the last keys and values run on the whole latent, once for each latent: they are cheap there
 //! and every tile's attention needs all of them. From there on each tile goes its own way and keeps, between two calls,
-//! the planes that its next stage reads. An encoder's tiles come first, and what they have made is joined for the stages
-//! with the attention.
+//! the planes that its next stage reads, on a [`Shelf`]. An encoder's tiles come first, and what they have made is joined
+//! for the stages with the attention.
 
 use std::{
     borrow::Cow,
@@ -14,21 +14,27 @@ use std::{
 
 use tessera_proto::{Affine, Answer, Digest, Moments, Part, Rect, Source, Tensor, job::Size};
 
-use super::{Stages, Step, cut::end, stager::Stager};
+use super::{
+    Stages, Step,
+    cut::end,
+    shelf::{Shelf, Spill, Ticket},
+    stager::Stager,
+};
 use crate::{
     engine::{Engine, Error, Vae},
     graph::staged::{Canvas, Core, Extent, Patch, Section, Staged, Tile, TileError},
 };
 
 /// Most bytes that a stage's activations take at once; larger tiles are run in pieces. A constant, so that every worker
-/// cuts alike.
-const PIECE_BYTES: u64 = 1 << 30;
+/// cuts alike: bands of half a gigabyte are still so high that the rows that two of them compute count for nothing.
+pub(super) const PIECE_BYTES: u64 = 1 << 29;
 
 /// A network in stages, and what is kept of the pictures under way.
 pub struct GraphStages {
     network: Vae,
     staged: Arc<Staged>,
     pictures: HashMap<Origin, Picture>,
+    shelf: Shelf,
 }
 
 /// What tiles are computed from: all tiles of a latent have the same, each tile of a picture its own.
@@ -46,10 +52,16 @@ struct Picture {
     shared: BTreeMap<usize, Arc<Tensor>>,
     /// Normalisations of the whole stages.
     factors: BTreeMap<usize, Affine>,
-    tiles: HashMap<Rect, Progress>,
+    tiles: HashMap<Rect, Waiting>,
 }
 
-/// A tile between two calls.
+/// A tile between two calls: all of it but its planes, and the ticket for those.
+struct Waiting {
+    progress: Progress,
+    ticket: Ticket,
+}
+
+/// A tile under way.
 struct Progress {
     tile: Tile,
     factors: BTreeMap<usize, Affine>,
@@ -88,8 +100,8 @@ fn assembled(sources: &[(Source, &Tensor)]) -> Option<Patch> {
 impl GraphStages {
     /// A network that was cut into stages, which the engine knows as [`Network::Stage`](crate::engine::Network::Stage).
     #[must_use]
-    pub fn new(network: Vae, staged: Arc<Staged>) -> Self {
-        Self { network, staged, pictures: HashMap::new() }
+    pub fn new(network: Vae, staged: Arc<Staged>, spill: Spill) -> Self {
+        Self { network, staged, pictures: HashMap::new(), shelf: Shelf::new(spill) }
     }
 
     fn failed(&self, reason: impl ToString) -> Error {
@@ -287,30 +299,45 @@ impl Stages for GraphStages {
     }
 
     fn forget(&mut self, source: Digest) {
-        self.pictures.retain(|origin, _| origin.sources.iter().all(|part| part.digest != source));
+        self.drop_where(|origin| origin.sources.iter().any(|part| part.digest == source));
     }
 
     fn forget_all(&mut self) {
-        self.pictures.clear();
+        self.drop_where(|_| true);
     }
 }
 
 impl GraphStages {
+    /// Drops pictures and the planes of their tiles.
+    fn drop_where(&mut self, gone: impl Fn(&Origin) -> bool) {
+        let Self { pictures, shelf, .. } = self;
+        for (_, picture) in pictures.extract_if(|origin, _| gone(origin)) {
+            picture.tiles.into_values().for_each(|waiting| shelf.discard(waiting.ticket));
+        }
+    }
+
     fn advance_tile(
-        &self,
+        &mut self,
         engine: &mut dyn Engine,
         picture: &mut Picture,
         step: &Step<'_>,
     ) -> Result<Answer, Error> {
         // A tile that is further than asked was asked for twice, or by another coordinator: it begins again.
-        let kept = picture.tiles.remove(&step.core).filter(|progress| progress.passed <= step.known.len());
-        let mut progress = match kept {
-            Some(progress) => progress,
-            None => self.progress(picture, step.core)?,
+        let mut progress = match picture.tiles.remove(&step.core) {
+            Some(Waiting { mut progress, ticket }) if progress.passed <= step.known.len() => {
+                *progress.tile.planes_mut() = self.shelf.take(ticket).map_err(|error| self.failed(error))?;
+                progress
+            }
+            further => {
+                further.into_iter().for_each(|waiting| self.shelf.discard(waiting.ticket));
+                self.progress(picture, step.core)?
+            }
         };
         let answer = self.go_on(engine, &mut progress, step)?;
         if matches!(answer, Answer::Moments(_)) {
-            picture.tiles.insert(step.core, progress);
+            let planes = std::mem::take(progress.tile.planes_mut());
+            let ticket = self.shelf.put(planes).map_err(|error| self.failed(error))?;
+            picture.tiles.insert(step.core, Waiting { progress, ticket });
         }
         Ok(answer)
     }

@@ -121,7 +121,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f32 {
 fn tiles_of_any_size_give_the_untiled_decode() {
     for (folder, size) in [("tests/models/tiny-sd15", (24, 37)), ("deploy/models/demo", (33, 20))] {
         let (mut engine, staged) = decoder(folder);
-        let mut stages = GraphStages::new(Vae::Decoder, staged);
+        let mut stages = GraphStages::new(Vae::Decoder, staged, Spill::default());
         let source = latent(size.0, size.1);
         let whole = untiled((Network::VaeDecoder, &mut engine), &source);
         let (alone, none) = decode((&mut stages, &mut engine), &source, 99);
@@ -142,11 +142,11 @@ fn tiles_of_any_size_give_the_untiled_decode() {
 fn a_worker_that_takes_over_gives_the_same_bytes() {
     let (mut engine, staged) = decoder("tests/models/tiny-sd15");
     let source = latent(16, 24);
-    let mut first = GraphStages::new(Vae::Decoder, Arc::clone(&staged));
+    let mut first = GraphStages::new(Vae::Decoder, Arc::clone(&staged), Spill::default());
     let (picture, known) = decode((&mut first, &mut engine), &source, 12);
     let core = Rect::new(12, 0, 24, 12).unwrap();
     for passed in [0, 1, known.len() / 2, known.len()] {
-        let mut other = GraphStages::new(Vae::Decoder, Arc::clone(&staged));
+        let mut other = GraphStages::new(Vae::Decoder, Arc::clone(&staged), Spill::default());
         let answer = advance((&mut other, &mut engine), &source, core, &known[..passed]).unwrap();
         assert_eq!(answer, advance((&mut first, &mut engine), &source, core, &known[..passed]).unwrap());
         if let Answer::Tensors(tensors) = answer {
@@ -160,7 +160,7 @@ fn a_worker_that_takes_over_gives_the_same_bytes() {
 #[test]
 fn what_does_not_fit_is_refused_in_words() {
     let (mut engine, staged) = decoder("tests/models/tiny-sd15");
-    let (mut stages, source) = (GraphStages::new(Vae::Decoder, staged), latent(8, 8));
+    let (mut stages, source) = (GraphStages::new(Vae::Decoder, staged, Spill::default()), latent(8, 8));
     let mut refusal = |core: Rect, known: &[Moments]| {
         advance((&mut stages, &mut engine), &source, core, known).unwrap_err().to_string()
     };
@@ -184,8 +184,10 @@ fn barriers_and_halo_are_those_of_the_graph() {
     let (_, staged) = network(Vae::Encoder, "tests/models/tiny-sd15");
     // Three resolutions of one block, two normalisations each; the next one looks at what the tiles hand over. Px that a
     // block of 8 looks at: 1 for the first convolution, 2, 4 and 8 for the blocks, 1, 2 and 4 for halving them.
-    let cut = Exactness::Cut { barriers: 6, halo: 22, crossing: 16, prefix: 2 };
-    assert_eq!(exactness(Vae::Encoder, &staged), cut);
+    let cut = exactness(Vae::Encoder, &staged);
+    let Exactness::Cut { barriers, halo, crossing, prefix, peaks } = cut else { panic!("it can be cut") };
+    assert_eq!((barriers, halo, crossing, prefix), (6, 22, 16, 2));
+    assert_eq!(peaks.tiles().len(), 6);
 }
 
 /// Plays the coordinator with an encoder; tiles see `halo` px around their cores.
@@ -260,7 +262,7 @@ fn tiles_of_any_size_give_the_untiled_encode() {
     for (folder, size) in [("tests/models/tiny-sd15", (136, 200)), ("deploy/models/demo", (200, 136))] {
         let (mut engine, staged) = network(Vae::Encoder, folder);
         let Exactness::Cut { halo, .. } = exactness(Vae::Encoder, &staged) else { panic!("it can be cut") };
-        let mut stages = GraphStages::new(Vae::Encoder, staged);
+        let mut stages = GraphStages::new(Vae::Encoder, staged, Spill::default());
         let image = image(size.0, size.1);
         let whole = untiled((Network::VaeEncoder, &mut engine), &image);
         let alone = encode((&mut stages, &mut engine), &image, 512, halo);
@@ -278,7 +280,7 @@ fn tiles_of_any_size_give_the_untiled_encode() {
 #[test]
 fn an_encoders_tile_without_its_halo_is_refused() {
     let (mut engine, staged) = network(Vae::Encoder, "tests/models/tiny-sd15");
-    let (mut stages, image) = (GraphStages::new(Vae::Encoder, staged), image(64, 64));
+    let (mut stages, image) = (GraphStages::new(Vae::Encoder, staged, Spill::default()), image(64, 64));
     let place = Rect::new(0, 0, 64, 64).unwrap();
     let source = Source { place, digest: Digest::of(&image) };
     let canvas = Size { width: 128, height: 64 };
@@ -294,7 +296,7 @@ fn an_encoders_tile_without_its_halo_is_refused() {
 #[test]
 fn what_is_measured_is_what_tiles_merge() {
     let (mut engine, staged) = decoder("tests/models/tiny-sd15");
-    let mut stages = GraphStages::new(Vae::Decoder, staged);
+    let mut stages = GraphStages::new(Vae::Decoder, staged, Spill::default());
     let source = latent(16, 24);
     let (_, known) = decode((&mut stages, &mut engine), &source, 12);
     let Answer::Statistics(measured) = stages.measure(&mut engine, Part::Decoder, &source).unwrap() else {
@@ -305,5 +307,21 @@ fn what_is_measured_is_what_tiles_merge() {
         assert_eq!(measured.count(), known.count());
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-4 * (1.0 + b.abs());
         assert!(measured.mean().iter().zip(known.mean()).all(near), "{measured:?} {known:?}");
+    }
+}
+
+#[test]
+fn planes_on_disk_give_the_same_bytes() {
+    let (mut engine, staged) = decoder("tests/models/tiny-sd15");
+    let source = latent(20, 29);
+    let mut decoded = |above: u64| {
+        let mut stages = GraphStages::new(Vae::Decoder, Arc::clone(&staged), Spill { above, folder: None });
+        let decoded = decode((&mut stages, &mut engine), &source, 8);
+        stages.forget_all();
+        decoded
+    };
+    let in_memory = decoded(u64::MAX);
+    for above in [0, 1 << 20] {
+        assert!(decoded(above) == in_memory, "{above}");
     }
 }

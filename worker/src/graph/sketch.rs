@@ -33,7 +33,8 @@ impl Sketch {
 
     /// A weight of f32.
     pub(crate) fn weight(mut self, name: &str, dims: &[i64], values: &[f32]) -> Self {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut raw = Vec::with_capacity(size_of_val(values));
+        values.iter().for_each(|value| raw.extend_from_slice(&value.to_le_bytes()));
         self.graph.initializer.push(TensorProto {
             name: Some(name.to_owned()),
             dims: dims.to_vec(),

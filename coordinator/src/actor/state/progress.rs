@@ -10,7 +10,7 @@ use crate::{
         Command,
         entry::{Entry, cluster, request},
     },
-    fleet::{Lease, Loss, MAX_LOSSES, TaskName, Verdict},
+    fleet::{Lease, Loss, MAX_LOSSES, TaskName, TaskNumber, Verdict},
     render::{self, Action, Event},
     report::TaskTimes,
 };
@@ -61,18 +61,42 @@ impl State {
                 let what = job.describe(number);
                 let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
                 tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
+                if failure.kind == FailureKind::OutOfMemory && self.relieve(id, number, now) {
+                    return;
+                }
+                let Some(entry) = self.jobs.get_mut(&id) else { return };
                 let retried =
                     failure.kind != FailureKind::Unsupported && self.fleet.retry(Lease::clone(&lease));
                 if retried {
                     entry.ledger.retried();
                     return;
                 }
-                let message = format!("{what} failed on {who}: {failure}");
+                let advice = (failure.kind == FailureKind::OutOfMemory)
+                    .then(|| entry.job().and_then(|job| job.advice(number)))
+                    .flatten();
+                let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+                let message = format!("{what} failed on {who}: {failure}{advice}");
                 let failure = match failure.kind {
                     FailureKind::Unsupported => request(message),
                     _ => cluster(message),
                 };
                 self.fail(id, failure, now);
+            }
+        }
+    }
+
+    /// Lets a stage that finds no memory begin again in smaller tiles; returns whether it does.
+    fn relieve(&mut self, id: JobId, task: TaskNumber, now: Instant) -> bool {
+        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else { return false };
+        match job.relieve(task) {
+            Ok(None) => false,
+            Ok(Some(actions)) => {
+                self.perform(id, actions, now);
+                true
+            }
+            Err(error) => {
+                self.fail(id, cluster(error.to_string()), now);
+                true
             }
         }
     }
@@ -123,6 +147,12 @@ impl State {
             match action {
                 Action::Enqueue(requests) => self.enqueue(id, requests),
                 Action::Release(digest) => self.release(id, &[digest]),
+                Action::Withdraw { forget } => {
+                    for (worker, lease) in self.fleet.drop_job(id) {
+                        self.tell(worker, ToWorker::Withdraw { lease });
+                    }
+                    self.release(id, &[forget]);
+                }
                 Action::Compute(computation) => {
                     let commands = self.commands.clone();
                     let computing = self.runtime.spawn_blocking(move || computation.run());

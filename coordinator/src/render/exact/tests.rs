@@ -50,7 +50,16 @@ fn plan((width, height): (u32, u32), parts: (u32, u32)) -> ExactPlan {
     let cores = rows
         .flat_map(|y| edges(width, parts.0).map(move |x| Rect::new(x.0, y.0, x.1, y.1).unwrap()))
         .collect();
-    ExactPlan { canvas: Size { width, height }, cores, barriers: 2, estimate: None, halo: 0, scale: SCALE }
+    let peaks = Arc::default();
+    ExactPlan {
+        canvas: Size { width, height },
+        cores,
+        barriers: 2,
+        estimate: None,
+        halo: 0,
+        scale: SCALE,
+        peaks,
+    }
 }
 
 fn latent(width: u32, height: u32) -> Vec<f32> {

@@ -19,9 +19,7 @@ impl Job {
         let surface = Surface::passing(plan.target(), self.dump.is_some())?;
         let run = Decoding::new(decode, latent, plan.facts().scaling_factor, surface)?;
         self.state = State::Decoding(Box::new(run));
-        let mut actions = vec![Action::Begin(metadata::of(&plan))];
-        actions.extend(self.enqueue_decode());
-        Ok(actions)
+        Ok(self.enqueue_decode())
     }
 
     /// More rows are written: tiles further down may run. Late news of a decode that is over says nothing.
@@ -38,7 +36,15 @@ impl Job {
             return Ok(Vec::new());
         };
         let step = decoding.complete(tile, answer)?;
-        let mut actions: Vec<_> = decoding.take().map(Action::Write).into_iter().collect();
+        let has_begun = decoding.has_begun();
+        let mut actions = Vec::new();
+        if let Some(band) = decoding.take() {
+            if !has_begun {
+                // Not before: until rows leave, the tiles may become others, which the file's texts name.
+                actions.push(Action::Begin(metadata::of(&self.plan)));
+            }
+            actions.push(Action::Write(band));
+        }
         match step {
             Step::Wait => {}
             Step::Advance => actions.extend(self.enqueue_decode()),

@@ -65,6 +65,17 @@ impl Progress {
         self.stage_done += 1;
     }
 
+    /// A part of the stage of `before` tasks begins again with `after`.
+    pub(super) const fn redo(&mut self, before: usize, after: usize) {
+        let (before, after) = (before as u64, after as u64);
+        // What is left of the stage is left of this part, which is the last one that was entered.
+        let done = before.saturating_sub(self.stage_total - self.stage_done);
+        self.done -= done;
+        self.stage_done -= done;
+        self.stage_total = self.stage_total + after - before;
+        self.total = self.total + after - before;
+    }
+
     /// Goes on to `tasks` tasks of `stage`. Reading and encoding are two halves of one stage.
     pub(super) fn enter(&mut self, stage: Stage, tasks: usize) {
         if self.stage == stage {
@@ -99,6 +110,11 @@ impl Tasks {
     /// What an open task is.
     pub(super) fn get(&self, task: TaskNumber) -> Option<Item> {
         self.open.get(&task).copied()
+    }
+
+    /// Forgets all open tasks: late results of theirs change nothing.
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
     }
 
     /// Closes a task, whose result has come.

@@ -11,7 +11,7 @@ use super::{DecodePlan, EncodePlan, Error, Planner, UpscalePlan, latent, size};
 use crate::canvas::LatentFilter;
 
 /// How the base becomes the hires latent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::render) enum Enlarge {
     /// The latent is resampled.
     Latent {

@@ -53,6 +53,9 @@ pub struct StageSummary {
     /// Where the tiles' own parts meet, of stages whose tiles only touch; other stages' follow from their tiles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub borders: Option<Borders>,
+    /// Most bytes that one worker takes, apart from weights and waiting tiles, where that is known from the graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
 }
 
 /// Lines between px of the finished picture, ascending; the picture's rim is none.
@@ -134,6 +137,7 @@ fn decode(stage: Stage, plan: &DecodePlan) -> StageSummary {
         tasks: plan.tasks(),
         redundancy: redundancy(plan.cores.len() as u64 * area(tile), area(plan.canvas)),
         borders: Some(borders(plan)),
+        peak_bytes: plan.peak(),
     }
 }
 
@@ -155,6 +159,7 @@ fn encoder(plan: &EncodePlan) -> StageSummary {
         tasks: plan.tasks(),
         redundancy: plan.tiles.redundancy(),
         borders: None,
+        peak_bytes: None,
     }
 }
 
@@ -190,6 +195,7 @@ fn upscale(plan: &UpscalePlan) -> impl Iterator<Item = StageSummary> {
         tasks: pass.tiles.tasks(),
         redundancy: pass.tiles.redundancy(),
         borders: None,
+        peak_bytes: None,
     })
 }
 
@@ -213,6 +219,7 @@ fn stage_summary(
         tasks,
         redundancy: grid.redundancy(),
         borders: None,
+        peak_bytes: None,
     }
 }
 
@@ -250,6 +257,12 @@ impl fmt::Display for Summary {
         write!(f, "{} tasks in all; canvas and tile in latent px", self.tasks)?;
         if let Some(stage) = self.stages.iter().find(|stage| stage.unit == Unit::Picture) {
             write!(f, ", those of {} in px of the picture", stage.network)?;
+        }
+        for stage in &self.stages {
+            if let Some(bytes) = stage.peak_bytes {
+                let (name, mib) = (stage.stage.name(), bytes.div_ceil(1 << 20));
+                write!(f, "\n{name}, {}: at most {mib} MiB in a worker beside its weights", stage.network)?;
+            }
         }
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }

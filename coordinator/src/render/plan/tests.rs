@@ -90,6 +90,40 @@ fn what_the_model_pads_is_said() {
     );
 }
 
+/// A plan by a model whose tiles take so many bytes: `(side, bytes)`.
+fn plan_in(tiles: &[(u32, u64)], change: impl FnOnce(&mut Draft)) -> Plan {
+    let mut draft = Draft::text_to_image("a cat");
+    draft.target = Target::Size(size(4096, 2048));
+    change(&mut draft);
+    let mut model = ModelFacts::simulated().into_draft();
+    let peaks = facts::Peaks::new(tiles.to_vec(), 100, 40, 1 << 20).unwrap();
+    model.exact_decode =
+        facts::Exactness::Cut { barriers: 27, halo: 11, crossing: 0, prefix: 0, peaks: Box::new(peaks) };
+    Plan::new(&JobSpec::new(draft).unwrap(), &ModelFacts::new(model).unwrap(), None).unwrap()
+}
+
+#[test]
+fn an_open_tile_is_the_largest_that_fits_into_memory() {
+    let tiles =
+        [(16, 100), (32, 300), (64, 900), (128, 3000), (256, 10_000)].map(|(side, mib)| (side, mib << 20));
+    let side = |memory: Option<u32>, tile: Option<u32>| {
+        let plan = plan_in(&tiles, |job| (job.vae_memory, job.vae_tile) = (memory, tile));
+        let End::Picture(DecodePlan::Exact(exact)) = &plan.end else { panic!("exact is the default") };
+        (exact.side(), stage(&plan, tessera_proto::Stage::Decode).peak_bytes.map(|bytes| bytes >> 20))
+    };
+    // 512 x 256 latent px of 40 bytes each are kept beside a tile: 5 MiB.
+    assert_eq!(side(None, None), (64, Some(905)));
+    assert_eq!(side(Some(899), None), (32, Some(305)));
+    assert_eq!(side(Some(64), None), (16, Some(105)), "the smallest, whatever it takes");
+    assert_eq!(side(Some(20_000), None), (128, Some(3005)), "larger ones leave less for others");
+    assert_eq!(side(Some(64), Some(256)), (256, Some(10_005)), "a given tile is given");
+    let plan = plan_in(&tiles, |job| job.target = Target::Scale(1.0));
+    let End::Picture(DecodePlan::Exact(exact)) = &plan.end else { panic!("exact is the default") };
+    assert_eq!(exact.cores.len(), 4, "a small picture gets several tiles");
+    let text = plan.summary().to_string();
+    assert!(text.contains("decode, vae decoder: at most 301 MiB in a worker"), "{text}");
+}
+
 #[test]
 fn what_cannot_be_rendered_is_refused_with_a_way_out() {
     let text = |result: Result<Plan, Error>| result.err().map(|error| error.to_string()).unwrap_or_default();

@@ -4,19 +4,29 @@ use std::sync::Arc;
 
 use tessera_proto::{
     Rect,
-    facts::Exactness,
+    facts::{Exactness, Peaks},
     job::{Choice, Size, TileGrid, VaeMode},
     limits,
 };
 
-use super::{DecodePlan, EncodePlan, Error, Estimate, ExactEncodePlan, ExactPlan, Planner, VaePlan, latent};
+use super::{
+    DecodePlan, EncodePlan, Error, Estimate, ExactEncodePlan, ExactPlan, Planner, VaePlan, decode, latent,
+};
 use crate::{
-    canvas::{Axis, AxisRequest, Cores, CoresRequest, Grid, TileIndex, Tiling, WeightKind},
+    canvas::{Axis, AxisRequest, Cores, CoresRequest, Grid, Tiling, WeightKind},
     picture::rgb,
 };
 
 /// Default side of a VAE decoder tile, latent px: what Tiled VAE takes for 8 GB of memory and for CPUs.
 const VAE_TILE: u32 = 64;
+
+/// Sides of an exact decode's cores where the tile is left open, latent px: the first whose tile fits into the memory.
+/// Larger ones spare little work (the README has figures) and leave less for other workers.
+const OPEN_CORES: [u32; 3] = [128, 64, 32];
+
+/// Memory that one tile of the VAE may take where the job does not say, MiB: Stable Diffusion's decoder gets cores of
+/// 64 latent px. A constant, so that the picture does not depend on who is there.
+const VAE_MEMORY: u32 = 2048;
 
 /// Smallest side of an exact decode's core where the tile is left open, latent px.
 const LEAST_CORE: u32 = 32;
@@ -32,12 +42,13 @@ pub(super) const LARGEST_TENSOR: usize = limits::FLEET_MESSAGE - (64 << 10);
 const MAX_REDUNDANCY: f64 = 256.0;
 
 /// How a network is cut.
-struct Cut {
+struct Cut<'f> {
     barriers: usize,
     /// Px of the network's input.
     halo: u32,
     crossing: usize,
     prefix: usize,
+    peaks: &'f Peaks,
 }
 
 impl Planner<'_> {
@@ -82,22 +93,20 @@ impl Planner<'_> {
     }
 
     pub(super) fn vae_decode(&self, size: Size) -> Result<DecodePlan, Error> {
-        let tile = self.spec.vae_tile.unwrap_or(VAE_TILE);
         let fast = self.spec.vae == VaeMode::Fast;
         if !fast && self.spec.vae != VaeMode::Exact {
-            return Ok(DecodePlan::Blend(self.vae(size, tile)?));
+            return Ok(DecodePlan::Blend(self.vae(size, self.spec.vae_tile.unwrap_or(VAE_TILE))?));
         }
-        let Cut { barriers, halo, .. } = self.cut(&self.facts.exact_decode)?;
+        let Cut { barriers, halo, peaks, .. } = self.cut(&self.facts.exact_decode)?;
         let (canvas, scale) = (latent(size, self.facts), self.facts.vae_scale);
-        // Where the tile is left open, even a small picture gets several: one leaves all devices but one idle.
-        let half = canvas.width.max(canvas.height).div_ceil(2).max(LEAST_CORE);
-        // In fast mode the tile's size is the estimate's, which shall not be worse than it must.
-        let is_open = self.spec.vae_tile.is_none() && !fast;
-        let tile = if is_open { tile.min(half) } else { tile };
-        let request = CoresRequest { canvas: (canvas.width, canvas.height), tile, halo: 0, multiple: 1 };
-        let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
-        let cores: Vec<Rect> =
-            (0..).map(TileIndex).take(tiles.count()).map(|tile| tiles.core(tile)).collect();
+        let tile = self.spec.vae_tile.unwrap_or_else(|| {
+            let open = self.open_core(peaks);
+            // Even a small picture gets several: one leaves all devices but one idle. In fast mode the tile's size is the
+            // estimate's, which shall not be worse than it must.
+            let half = canvas.width.max(canvas.height).div_ceil(2).max(LEAST_CORE);
+            if fast { open } else { open.min(half) }
+        });
+        let cores = decode::cores(canvas, tile).map_err(Error::VaeTiles)?;
         let pixels = |rect: &Rect| (rect.width() * scale) as usize * (rect.height() * scale) as usize;
         let bytes = cores.iter().map(pixels).max().unwrap_or_default() * rgb::CHANNELS * size_of::<f32>();
         let source = canvas.width as usize * canvas.height as usize * self.facts.latent_channels as usize;
@@ -106,7 +115,18 @@ impl Planner<'_> {
             return Err(Error::VaeTileBytes { width: tile, height: tile, mib: bytes >> 20 });
         }
         let estimate = (fast && 1 < cores.len()).then(|| Estimate::new(canvas, (tile, 1), barriers));
-        Ok(DecodePlan::Exact(ExactPlan { canvas, cores: cores.into(), barriers, estimate, halo, scale }))
+        let peaks = Arc::new(peaks.clone());
+        Ok(DecodePlan::Exact(ExactPlan { canvas, cores, barriers, estimate, halo, scale, peaks }))
+    }
+
+    /// The largest core, latent px, whose tile fits into the memory that it may take.
+    fn open_core(&self, peaks: &Peaks) -> u32 {
+        if peaks.tiles().is_empty() {
+            return VAE_TILE;
+        }
+        let memory = u64::from(self.spec.vae_memory.unwrap_or(VAE_MEMORY)) << 20;
+        let fits = |side: &u32| peaks.tile(*side).is_some_and(|bytes| bytes <= memory);
+        OPEN_CORES.into_iter().find(fits).unwrap_or(decode::SMALLEST_CORE)
     }
 
     pub(super) fn vae_encode(&self, size: Size) -> Result<EncodePlan, Error> {
@@ -115,7 +135,7 @@ impl Planner<'_> {
         if !fast && self.spec.vae != VaeMode::Exact {
             return Ok(EncodePlan::Blend(self.vae(size, tile / scale)?));
         }
-        let Cut { barriers, halo, crossing, prefix } = self.cut(&self.facts.exact_encode)?;
+        let Cut { barriers, halo, crossing, prefix, .. } = self.cut(&self.facts.exact_encode)?;
         let canvas = (size.width, size.height);
         let request = CoresRequest { canvas, tile, halo, multiple: scale };
         let tiles = Cores::new(request).map_err(Error::VaeTiles)?;
@@ -158,12 +178,16 @@ impl Planner<'_> {
     }
 
     /// How a network is cut.
-    fn cut(&self, exactness: &Exactness) -> Result<Cut, Error> {
+    fn cut<'f>(&self, exactness: &'f Exactness) -> Result<Cut<'f>, Error> {
         let size = |number: u32| number as usize;
         match exactness {
-            &Exactness::Cut { barriers, halo, crossing, prefix } => {
-                Ok(Cut { barriers: size(barriers), halo, crossing: size(crossing), prefix: size(prefix) })
-            }
+            Exactness::Cut { barriers, halo, crossing, prefix, peaks } => Ok(Cut {
+                barriers: size(*barriers),
+                halo: *halo,
+                crossing: size(*crossing),
+                prefix: size(*prefix),
+                peaks,
+            }),
             Exactness::Refused(sentence) => {
                 Err(Error::Exact { mode: self.spec.vae.name(), sentence: sentence.clone() })
             }

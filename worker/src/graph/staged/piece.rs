@@ -20,6 +20,8 @@ pub struct Piece {
     pub shared: Vec<Output>,
     /// Most bytes of planes and values alive at once during the run.
     pub bytes: u64,
+    /// The same without what is made of keys and values alone, which is as large for the smallest piece.
+    pub own_bytes: u64,
 }
 
 /// A result of a run.
@@ -48,8 +50,9 @@ struct Order<'a> {
 // === impl Staged ===
 
 impl Staged {
-    /// The runs that make a stage of a tile, one if `memory` bytes are enough for it. More are bands of rows, then
-    /// parts of rows, of nearly equal size; attention asks for many, as each token looks at all.
+    /// The runs that make a stage of a tile, one if `memory` bytes are enough for it beside what is made of keys and
+    /// values alone. More are bands of rows, then parts of rows, of nearly equal size; attention asks for many, as each
+    /// token looks at all.
     #[must_use]
     pub fn pieces(&self, regions: &Regions, stage: usize, memory: u64) -> Vec<Piece> {
         let parts = &self.stages()[stage];
@@ -68,21 +71,44 @@ impl Staged {
     /// run, without the shared tensors, which all tiles of a worker have in common.
     #[must_use]
     pub fn peak(&self, regions: &Regions, memory: u64) -> u64 {
-        let plane_bytes = |plane: usize| {
-            let pixels = regions.held(plane).map_or(0, Rect::area);
-            let values = u64::try_from(self.planes()[plane].channels).unwrap_or(u64::MAX);
-            values.saturating_mul(pixels).saturating_mul(4)
+        let at = |stage: usize| self.alive(regions, stage) + self.run_bytes(regions, stage, memory);
+        regions.stages().map(at).max().unwrap_or(0)
+    }
+
+    /// Most bytes of planes that a tile holds while a stage of its section runs.
+    #[must_use]
+    pub fn held_bytes(&self, regions: &Regions) -> u64 {
+        regions.stages().map(|stage| self.alive(regions, stage)).max().unwrap_or(0)
+    }
+
+    /// Bytes of planes that stay when a section is done, the network's input among them.
+    #[must_use]
+    pub fn kept_bytes(&self, regions: &Regions) -> u64 {
+        let exits = regions.exits().iter().filter(|&&plane| plane != self.input());
+        let own = exits.map(|&plane| self.plane_bytes(regions, plane)).sum::<u64>();
+        own + self.plane_bytes(regions, self.input())
+    }
+
+    /// Most bytes of one run of a stage, when it may take `memory`.
+    #[must_use]
+    pub fn run_bytes(&self, regions: &Regions, stage: usize, memory: u64) -> u64 {
+        self.pieces(regions, stage, memory).iter().map(|piece| piece.bytes).max().unwrap_or(0)
+    }
+
+    /// Bytes of a tile's planes that are alive while a stage runs.
+    fn alive(&self, regions: &Regions, stage: usize) -> u64 {
+        let lives = |plane: &usize| {
+            let known = &self.planes()[*plane];
+            known.made_by.is_none_or(|made| made <= stage)
+                && (stage <= known.read_until || regions.exits().contains(plane))
         };
-        let alive = |stage: usize| {
-            let lives = |plane: &usize| {
-                let known = &self.planes()[*plane];
-                known.made_by.is_none_or(|made| made <= stage)
-                    && (stage <= known.read_until || regions.exits().contains(plane))
-            };
-            (0..self.planes().len()).filter(lives).map(plane_bytes).sum::<u64>()
-        };
-        let run = |stage: usize| self.pieces(regions, stage, memory).iter().map(|piece| piece.bytes).max();
-        regions.stages().map(|stage| alive(stage) + run(stage).unwrap_or(0)).max().unwrap_or(0)
+        (0..self.planes().len()).filter(lives).map(|plane| self.plane_bytes(regions, plane)).sum()
+    }
+
+    fn plane_bytes(&self, regions: &Regions, plane: usize) -> u64 {
+        let pixels = regions.held(plane).map_or(0, Rect::area);
+        let values = u64::try_from(self.planes()[plane].channels).unwrap_or(u64::MAX);
+        values.saturating_mul(pixels).saturating_mul(4)
     }
 
     /// Bytes of all keys and values on a canvas.
@@ -140,7 +166,7 @@ impl Order<'_> {
             let start = hull[axis].start + (hull[axis].len() - size[axis]) / 2;
             Span::new(start, start + size[axis])
         });
-        self.piece(self.within(lattice, middle)).is_some_and(|piece| memory < piece.bytes)
+        self.piece(self.within(lattice, middle)).is_some_and(|piece| memory < piece.own_bytes)
     }
 
     /// What is wanted inside a part of the lattice.
@@ -169,9 +195,11 @@ impl Order<'_> {
                 Output { index: self.targets[position], made: rect(places[value])?, kept: rect(kept)? };
             if position < self.planes { outputs.push(output) } else { shared.push(output) }
         }
-        let bytes = self.program.peak(&places, |scale| pixels(self.regions.canvas, scale));
+        let whole = |scale| pixels(self.regions.canvas, scale);
+        let (bytes, own_bytes) =
+            (self.program.peak(&places, whole), self.program.peak_of_part(&places, whole));
         let inputs: Option<Vec<Rect>> = inputs.into_iter().map(rect).collect();
-        Some(Piece { inputs: inputs?, outputs, shared, bytes })
+        Some(Piece { inputs: inputs?, outputs, shared, bytes, own_bytes })
     }
 }
 

@@ -158,11 +158,21 @@ impl Program {
     /// Most bytes that are alive at once when values lie at these places: the inputs, and every result until its last
     /// reader. `whole` gives the pixels of the whole picture at a scale.
     pub(super) fn peak(&self, places: &[Area], whole: impl Fn(Scale) -> u64) -> u64 {
-        let bytes = |value: usize| {
-            let (area, known) = (places[value], &self.values[value]);
-            let pixels = |span: Span| u64::try_from(span.len()).unwrap_or(0);
-            known.size.bytes(pixels(area[0]) * pixels(area[1]), whole(known.scale))
-        };
+        self.peak_of(|value| self.bytes(value, places, &whole))
+    }
+
+    /// The same without what is made of keys and values alone: smaller parts do not make it smaller.
+    pub(super) fn peak_of_part(&self, places: &[Area], whole: impl Fn(Scale) -> u64) -> u64 {
+        self.peak_of(|value| if self.values[value].whole { 0 } else { self.bytes(value, places, &whole) })
+    }
+
+    fn bytes(&self, value: usize, places: &[Area], whole: impl Fn(Scale) -> u64) -> u64 {
+        let (area, known) = (places[value], &self.values[value]);
+        let pixels = |span: Span| u64::try_from(span.len()).unwrap_or(0);
+        known.size.bytes(pixels(area[0]) * pixels(area[1]), whole(known.scale))
+    }
+
+    fn peak_of(&self, bytes: impl Fn(usize) -> u64) -> u64 {
         let mut last_read = vec![0; self.values.len()];
         for (index, step) in self.steps.iter().enumerate() {
             for &input in &step.inputs {
@@ -185,7 +195,7 @@ impl Program {
             done.sort_unstable();
             done.dedup();
             let ending = done.into_iter().filter(|&owner| made[owner] && last_read[owner] == index);
-            alive -= ending.map(bytes).sum::<u64>();
+            alive -= ending.map(&bytes).sum::<u64>();
         }
         peak
     }

@@ -237,7 +237,7 @@ pub(super) fn rect([rows, columns]: Area) -> Option<Rect> {
     Rect::new(x0, y0, x1, y1).ok()
 }
 
-fn area(rect: Rect) -> Area {
+pub(super) fn area(rect: Rect) -> Area {
     let span = |start: u32, end: u32| Span::new(i64::from(start), i64::from(end));
     [span(rect.y0(), rect.y1()), span(rect.x0(), rect.x1())]
 }

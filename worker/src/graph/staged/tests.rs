@@ -1,6 +1,7 @@
 //! What networks are cut into, and which are not cut. That the results are right is shown in `tests/staged.rs`, where
 //! there is something to run them.
 
+mod costs;
 pub(crate) mod nets;
 mod places;
 mod refusals;

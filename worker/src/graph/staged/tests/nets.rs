@@ -8,6 +8,9 @@ use crate::graph::{
     sketch::Sketch,
 };
 
+/// Weights of one tensor after which they repeat; a prime, so that no two rows are alike.
+const PERIOD: usize = 65_537;
+
 /// How attention is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attention {
@@ -132,14 +135,16 @@ impl Build<'_> {
         output
     }
 
-    /// Weights that are neither alike nor large.
+    /// Weights that are neither alike nor large; very many repeat, so that a full-size network is made fast.
     fn weight(&mut self, dims: &[i64], size: f32, middle: f32) -> String {
         let name = self.fresh("weight");
         let count = usize::try_from(dims.iter().product::<i64>()).unwrap();
         #[expect(clippy::cast_precision_loss, reason = "test data")]
         let pitch = 0.61 + self.count as f32 * 0.003;
         #[expect(clippy::cast_precision_loss, reason = "test data")]
-        let values: Vec<f32> = (0..count).map(|index| (index as f32 * pitch).sin() * size + middle).collect();
+        let values: Vec<f32> =
+            (0..count.min(PERIOD)).map(|index| (index as f32 * pitch).sin() * size + middle).collect();
+        let values: Vec<f32> = values.into_iter().cycle().take(count).collect();
         let sketch = std::mem::take(&mut self.sketch);
         self.sketch = sketch.weight(&name, dims, &values);
         name

@@ -59,6 +59,9 @@ pub(crate) struct EncodeArgs {
     /// Tile of the encoder, image px, 128 to 4096 (default: by the model)
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
+    /// With --vae fast: exact statistics from where the encoder first makes the picture smaller
+    #[arg(long)]
+    pub(crate) vae_color_fix: bool,
     /// Who computes.
     #[command(flatten)]
     pub(crate) machines: MachineArgs,

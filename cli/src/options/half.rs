@@ -36,11 +36,13 @@ pub(crate) fn decode(args: DecodeArgs, environment: &Environment) -> Result<Rend
 /// # Errors
 /// As [`decode`].
 pub(crate) fn encode(args: EncodeArgs, environment: &Environment) -> Result<Render, Error> {
-    let EncodeArgs { image: path, model, seed, rng, vae, vae_encode_tile, vae_color_fix, machines, output } = args;
+    let EncodeArgs { image: path, model, seed, rng, vae, vae_encode_tile, vae_color_fix, machines, output } =
+        args;
     let (vae, rng) = (VaeMode::parse(&vae)?, Rng::parse(&rng)?);
     let posterior = if seed.is_some() { Posterior::Sample } else { Posterior::Mean };
     let seed = seed.unwrap_or_default();
-    let draft = |file| Draft { vae, vae_encode_tile, vae_color_fix, seed, rng, ..Draft::encode(file, posterior) };
+    let draft =
+        |file| Draft { vae, vae_encode_tile, vae_color_fix, seed, rng, ..Draft::encode(file, posterior) };
     JobSpec::new(draft(bytes::Bytes::new()))?;
     let image = image::read(&path)?;
     let named = Named { result: output.output, dump: None, report: output.report };

@@ -97,6 +97,7 @@ fn a_latent_is_decoded_as_torch_does() {
         bench.latent("l.safetensors", &scaled(&golden.get("decode.24x40.latent"), SCALING));
         let ended = bench.done(&format!("decode l.safetensors -o out.png --dump d.safetensors --vae {mode}"));
         assert!(ended.stdout.contains("out.png: 320x192 px in "), "{ended:?}");
+        assert!(!ended.stderr.contains("embed"), "nothing is embedded: {ended:?}");
         let image = Tensors::open(&bench.path("d.safetensors")).get("image");
         let apart = image.max_abs_difference(&golden.get("decode.24x40.picture"));
         say(format_args!("decode --vae {mode} against torch in float64: {apart:.1e}"));

@@ -50,7 +50,7 @@ pub(crate) struct EncodeArgs {
     /// Draw a latent from the posterior with this seed, 0 to 2^53; without it the posterior's mean is taken
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1 << 53))]
     pub(crate) seed: Option<u64>,
-    /// Source of the noise: cpu | nv, as in `tessera render --help`
+    /// Source of the noise that --seed draws: cpu | nv, as in `tessera render --help`
     #[arg(long, value_name = "SOURCE", default_value = "cpu", requires = "seed")]
     pub(crate) rng: String,
     /// How the encoder is tiled, as in `tessera render --help`

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tessera_proto::{
-    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts, Stage,
+    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts,
     job::{Format, ModelRef},
 };
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ impl Entry {
         let status = JobStatus {
             job: id,
             state: JobState::Waiting,
-            stage: Stage::Embed,
+            stage: spec.goal.first_stage(),
             stage_done: 0,
             stage_total: 0,
             done: 0,

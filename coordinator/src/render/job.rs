@@ -102,6 +102,7 @@ impl Job {
         let total = plan.summary().tasks as u64;
         let texts = plan.texts.len();
         let dump = plan.spec().dump.then(Dump::default);
+        let first = plan.spec().goal.first_stage();
         let mut job = Self {
             plan: Arc::new(plan),
             source: None,
@@ -109,7 +110,7 @@ impl Job {
             state: State::Embedding(vec![None; texts]),
             tasks: Tasks::default(),
             dump,
-            progress: Progress::new(total, texts as u64),
+            progress: Progress::new(first, total, texts as u64),
         };
         let actions = match source.into() {
             Source::Latent(latent) => Some(job.begin_decode(latent)),

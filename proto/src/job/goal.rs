@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use crate::Stage;
+
 /// What a job makes.
 ///
 /// A goal other than [`Goal::Render`] uses only the job's model, its VAE's fields, its seed and its output.
@@ -27,6 +29,20 @@ pub enum Posterior {
     Mean,
     /// One drawn with the job's seed: `mean + exp(log_variance / 2) * noise` (Kingma & Welling 2013).
     Sample,
+}
+
+// === impl Goal ===
+
+impl Goal {
+    /// What a job with this goal works on first.
+    #[must_use]
+    pub const fn first_stage(&self) -> Stage {
+        match self {
+            Self::Render => Stage::Embed,
+            Self::Decode(_) => Stage::Decode,
+            Self::Encode(_) => Stage::Encode,
+        }
+    }
 }
 
 /// A file's bytes do not belong into metadata: its hash does.

@@ -54,9 +54,9 @@ pub(super) struct Tasks {
 // === impl Progress ===
 
 impl Progress {
-    /// At the start of a job of `total` tasks, `texts` of which embed.
-    pub(super) const fn new(total: u64, texts: u64) -> Self {
-        Self { stage: Stage::Embed, stage_done: 0, stage_total: texts, done: 0, total }
+    /// At the start of a job of `total` tasks, `first` of which are of its first stage.
+    pub(super) const fn new(stage: Stage, total: u64, first: u64) -> Self {
+        Self { stage, stage_done: 0, stage_total: first, done: 0, total }
     }
 
     /// One more result.

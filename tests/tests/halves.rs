@@ -1,8 +1,11 @@
 //! `tessera decode` and `tessera encode`: golden latents and pictures in, what torch made of them out.
 
+mod odd;
+
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -35,12 +38,22 @@ impl Bench {
 
     /// Runs `tessera` in the folder, with the tiny model unless the flags name workers.
     fn run(&self, words: &str) -> Ended {
+        if words.contains("--workers") {
+            finished(&mut self.command(words))
+        } else {
+            self.run_with(words, &model::tiny())
+        }
+    }
+
+    /// Runs `tessera` in the folder, with two workers of a model.
+    fn run_with(&self, words: &str, model: &Path) -> Ended {
+        finished(self.command(words).arg("--model").arg(model).args(["--workers", "cpu:1,cpu:1"]))
+    }
+
+    fn command(&self, words: &str) -> Command {
         let mut command = program::command();
         command.args(words.split_whitespace()).current_dir(self.0.path());
-        if !words.contains("--workers") {
-            command.arg("--model").arg(model::tiny()).args(["--workers", "cpu:1,cpu:1"]);
-        }
-        Running::start(&mut command).wait(Duration::from_secs(120))
+        command
     }
 
     fn done(&self, words: &str) -> Ended {
@@ -58,6 +71,10 @@ impl Bench {
         let files = model::files_below(self.0.path());
         files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
     }
+}
+
+fn finished(command: &mut Command) -> Ended {
+    Running::start(command).wait(Duration::from_secs(120))
 }
 
 fn write_tensor(path: &Path, name: &str, shape: &[usize], values: &[f32]) {

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""The `tessera` program in; how exact its tiled VAE is at the size of Stable Diffusion 1.x, and what it costs, out.
+
+    python full_size_vae.py TESSERA --work DIR [--latents 48] [--tile 24] [--ratio 256]
+
+DIR keeps a model folder that is made once: the tests' tiny networks around an autoencoder of SD 1.x's own shape (84
+million weights, random, seeded).  One latent is decoded, and one picture encoded, untiled and in tiles; torch in
+float64 is the truth, and an error of the exact mode above 2e-5 ends the run with 1.  --ratio SIDE also decodes
+SIDE x SIDE latents (256: 2048 x 2048 px) in the exact and the blend mode and prints how their times compare.
+
+Needs the packages of deploy/export-model/setup.sh, 8 GB of memory, and some minutes.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from tiny_models import make_sd15, spice
+
+HERE = Path(__file__).resolve().parent
+EXPORT = HERE.parents[1] / "deploy" / "export-model"
+SCALING = 0.18215
+BOUND = 2e-5  # largest error of the exact mode
+
+
+def make_vae() -> AutoencoderKL:
+    """Stable Diffusion 1.x's autoencoder, random."""
+    torch.manual_seed(5)
+    vae = AutoencoderKL(
+        in_channels=3, out_channels=3, latent_channels=4, sample_size=512, scaling_factor=SCALING,
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512], layers_per_block=2, norm_num_groups=32,
+    )  # fmt: skip
+    return spice(vae, 15)
+
+
+def model_folder(work: Path) -> Path:
+    """The ONNX folder in `work`, made where it is not there yet; the weights lie beside it."""
+    onnx = work / "onnx"
+    if not onnx.exists():
+        shutil.rmtree(work / "diffusers", ignore_errors=True)
+        make_sd15(work / "diffusers")
+        make_vae().save_pretrained(work / "diffusers" / "vae")
+        run([sys.executable, EXPORT / "export_model.py", work / "diffusers", onnx])
+    return onnx
+
+
+def run(command: list[object]) -> None:
+    """One command, which must go well."""
+    words = list(map(str, command))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}:\n{done.stderr or done.stdout}")
+
+
+class Program:
+    """Runs of `tessera` on one model folder."""
+
+    def __init__(self, args: argparse.Namespace, model: Path, scratch: Path) -> None:
+        self.args, self.model, self.scratch = args, model, scratch
+
+    def decode(self, latent: Path, flags: str) -> tuple[np.ndarray, float]:
+        """The picture before rounding, and the seconds that workers were busy."""
+        dump = self.scratch / "image.safetensors"
+        busy = self.half("decode", latent, self.scratch / "o.png", f"{flags} --dump {dump}")
+        return load_file(dump)["image"], busy
+
+    def encode(self, picture: Path, flags: str) -> tuple[np.ndarray, float]:
+        """The posterior's mean, scaled, and the seconds."""
+        out = self.scratch / "o.safetensors"
+        out.unlink(missing_ok=True)
+        busy = self.half("encode", picture, out, flags)
+        return load_file(out)["latent"], busy
+
+    def half(self, what: str, source: Path, out: Path, flags: str) -> float:
+        """`tessera decode` or `encode`; the busy seconds from its report."""
+        report = self.scratch / "report.json"
+        out.unlink(missing_ok=True)
+        command = [self.args.tessera, what, source, "-m", self.model, "-o", out, "--workers", self.args.workers]
+        run([*command, *flags.split(), "--report", report])
+        stages = json.loads(report.read_text(encoding="utf-8"))["stages"]
+        return next(stage["busy_s"] for stage in stages if stage["stage"] == what)
+
+
+def noise(side: int, scratch: Path) -> Path:
+    """A latent file, scaled as the UNet sees it: noise over a slope, so that tiles differ."""
+    generator = torch.Generator().manual_seed(side)
+    slope = torch.linspace(-1, 1, side)
+    latent = torch.randn((1, 4, side, side), generator=generator) * 0.7 + slope + slope[:, None]
+    path = scratch / f"l{side}.safetensors"
+    save_file({"latent": latent.numpy() * np.float32(SCALING)}, path)
+    return path
+
+
+def scene(side: int, scratch: Path) -> Path:
+    """A picture file: slopes, squares and grain."""
+    y, x = np.mgrid[:side, :side]
+    planes = [x * 255 // side, y * 255 // side, 255 * ((x // 16 + y // 16) % 2)]
+    grain = np.random.default_rng(3).integers(0, 60, (side, side, 3))
+    path = scratch / "picture.png"
+    Image.fromarray((np.stack(planes, -1) * 3 // 4 + grain).clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def told(what: str, made: tuple[np.ndarray, float], truth: np.ndarray, untiled: float) -> float:
+    """Prints one line; returns the largest error."""
+    image, busy = made
+    error = float(np.abs(image.astype(np.float64) - truth).max())
+    print(f"{what:34s} largest error {error:8.1e}   busy {busy:7.1f} s = {busy / untiled:.2f} of untiled", flush=True)
+    return error
+
+
+def compare_decode(program: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
+    """The exact decode's error."""
+    latent = noise(args.latents, program.scratch)
+    truth = vae.decode(torch.from_numpy(load_file(latent)["latent"]).double() / np.float32(SCALING)).sample.numpy()
+    print(f"decode of {args.latents}x{args.latents} latents; values to {np.abs(truth).max():.1f}", flush=True)
+    whole = program.decode(latent, "--vae off")
+    told("untiled", whole, truth, whole[1])
+    return told(f"exact, tiles of {args.tile}", program.decode(latent, f"--vae-tile {args.tile}"), truth, whole[1])
+
+
+def compare_encode(program: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
+    """The exact encode's error."""
+    side = 8 * args.latents
+    picture = scene(side, program.scratch)
+    pixels = torch.from_numpy(np.asarray(Image.open(picture))).permute(2, 0, 1)[None].double() / 127.5 - 1
+    truth = vae.encode(pixels).latent_dist.mean.numpy() * SCALING
+    print(f"encode of {side}x{side} px; values to {np.abs(truth).max():.1f}", flush=True)
+    whole = program.encode(picture, "--vae off")
+    told("untiled", whole, truth, whole[1])
+    flags = f"--vae-encode-tile {8 * args.tile}"
+    return told(f"exact, tiles of {8 * args.tile} px", program.encode(picture, flags), truth, whole[1])
+
+
+def compare_modes(program: Program, side: int) -> None:
+    """Times of the exact and the blend mode."""
+    latent = noise(side, program.scratch)
+    seconds = {mode: program.decode(latent, f"--vae {mode} --vae-tile 64")[1] for mode in ("blend", "exact")}
+    ratio = seconds["exact"] / seconds["blend"]
+    print(f"{8 * side}x{8 * side} px in tiles of 64 latents: exact {seconds['exact']:.1f} s, blend {seconds['blend']:.1f} s: {ratio:.2f}x")
+
+
+def parsed() -> argparse.Namespace:
+    """The arguments, checked."""
+    parser = argparse.ArgumentParser(description="The tiled VAE at the size of Stable Diffusion 1.x.")
+    parser.add_argument("tessera", help="the program, a path or a name on PATH")
+    parser.add_argument("--work", type=Path, required=True, help="folder that keeps the model")
+    parser.add_argument("--latents", type=int, default=48, help="side of the latent (48)")
+    parser.add_argument("--tile", type=int, default=24, help="tile, latents (24)")
+    parser.add_argument("--ratio", type=int, metavar="SIDE", help="compare the times of exact and blend, latents")
+    parser.add_argument("--workers", default="cpu:2", help="as tessera's --workers")
+    args = parser.parse_args()
+    found = shutil.which(args.tessera)
+    if not found:
+        parser.error(f"no program at {args.tessera}: build it with cargo build --release")
+    args.tessera = Path(found).resolve()
+    return args
+
+
+@torch.no_grad()
+def main() -> None:
+    """Prints a line for each way."""
+    args = parsed()
+    args.work.mkdir(parents=True, exist_ok=True)
+    model = model_folder(args.work)
+    with tempfile.TemporaryDirectory() as scratch:
+        program = Program(args, model, Path(scratch))
+        if args.ratio:
+            compare_modes(program, args.ratio)
+            return
+        vae = AutoencoderKL.from_pretrained(args.work / "diffusers" / "vae", torch_dtype=torch.float64)
+        errors = compare_decode(program, vae, args), compare_encode(program, vae, args)
+    if BOUND < max(errors):
+        raise SystemExit(f"an error of the exact mode is above {BOUND}")
+
+
+if __name__ == "__main__":
+    main()

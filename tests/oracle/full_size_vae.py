@@ -133,7 +133,7 @@ def compare_encode(program: Program, vae: AutoencoderKL, args: argparse.Namespac
     """The exact encode's error."""
     side = 8 * args.latents
     picture = scene(side, program.scratch)
-    pixels = torch.from_numpy(np.asarray(Image.open(picture))).permute(2, 0, 1)[None].double() / 127.5 - 1
+    pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None].double() / 127.5 - 1
     truth = vae.encode(pixels).latent_dist.mean.numpy() * SCALING
     print(f"encode of {side}x{side} px; values to {np.abs(truth).max():.1f}", flush=True)
     whole = program.encode(picture, "--vae off")

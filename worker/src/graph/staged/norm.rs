@@ -52,9 +52,9 @@ struct Groups<'a, 'g> {
     shift: Vec<f64>,
 }
 
-/// Whether a node is at the heart of a normalisation that is looked for.
+/// Whether a node is at the heart of a normalisation, one that is looked for or another.
 pub(super) fn is_heart(node: &NodeProto) -> bool {
-    node.is("InstanceNormalization") || node.is("GroupNormalization")
+    node.op_type().ends_with("Normalization")
 }
 
 // === impl Search ===
@@ -62,7 +62,11 @@ pub(super) fn is_heart(node: &NodeProto) -> bool {
 impl<'a, 'g> Search<'a, 'g> {
     /// The normalisation whose heart this node is; `None` when anything about it is not as expected.
     pub(super) fn find(&self, index: usize, node: &'g NodeProto) -> Option<Found<'g>> {
-        if node.is("GroupNormalization") { self.group(index, node) } else { self.instance(index, node) }
+        match node.op_type() {
+            "GroupNormalization" => self.group(index, node),
+            "InstanceNormalization" => self.instance(index, node),
+            _ => None,
+        }
     }
 
     fn group(&self, index: usize, node: &'g NodeProto) -> Option<Found<'g>> {

@@ -84,7 +84,8 @@ impl Cluster {
         if let Some(model) = model {
             command.arg("--model").arg(model);
         }
-        command.args(flags);
+        // Memory is asked of the system when it is needed, so that a limit on it is felt.
+        command.args(flags).env("MIMALLOC_ARENA_RESERVE", "16384");
         let worker = Running::start(&mut command);
         let deadline = std::time::Instant::now() + START;
         while !self.worker_names().contains(&name) {

@@ -2,6 +2,7 @@
 
 use image::ImageFormat;
 use tessera_tests::{
+    cluster::Cluster,
     figures::say,
     model, picture,
     render::{Render, Rendered},
@@ -129,4 +130,27 @@ fn a_folder_that_takes_no_tiles_ends_the_job_in_words() {
         render.flags("--workers cpu:1 --vae-tile 16 --spill-above 0 --spill-folder /nowhere").failed();
     let error = failed.ended.error();
     assert!(error.contains("temporary file in /nowhere") && error.contains("--spill-folder"), "{error}");
+}
+
+/// A worker that may take less than one tile needs: the decode begins again in smaller ones, and its picture is theirs.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_without_memory_decodes_in_smaller_tiles() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.add_worker("cpu:1", Some(&model::tiny()));
+    let decoded = |tile: &str| -> Rendered {
+        let canvas = "--width 1024 --height 1024 --steps 1 --scale 1 --tile-base --tile 64 --overlap 0";
+        let render = Render::new("a photo of a cat").flags(canvas);
+        render.args(["--coordinator", cluster.url(), "--vae-tile", tile]).rendered()
+    };
+    // All networks are loaded before memory is short.
+    let small = decoded("32");
+    cluster.workers[0].limit_memory(100 << 20);
+    let relieved = decoded("128");
+    let notes = relieved.report().notes();
+    let note = notes.iter().find(|note| note.contains("had no memory for vae tiles of 128 latent px"));
+    say(format_args!("{notes:?}"));
+    assert!(note.is_some(), "{notes:?}");
+    let (share, most) = samples(&small, &relieved);
+    assert!(share <= 1e-3 && most <= 1, "{share} of the samples differ, by up to {most}");
 }

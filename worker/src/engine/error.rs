@@ -1,6 +1,9 @@
 //! What can go wrong in an engine, told apart by what the coordinator may do about it.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use tessera_proto::{Failure, FailureKind};
 
@@ -86,6 +89,14 @@ pub enum Error {
         /// What ONNX Runtime says.
         reason: String,
     },
+    /// The device has no memory left for a network's weights.
+    #[error("{}: out of memory on the device while the network is loaded: {reason}", path.display())]
+    NoMemoryToLoad {
+        /// The file.
+        path: PathBuf,
+        /// What ONNX Runtime says.
+        reason: String,
+    },
     /// A result holds NaN or infinity.
     #[error("{network} returned NaN or infinity in {output:?}")]
     NotFinite {
@@ -121,7 +132,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::OutOfMemory { .. } => FailureKind::OutOfMemory,
+            Self::OutOfMemory { .. } | Self::NoMemoryToLoad { .. } => FailureKind::OutOfMemory,
             Self::NotFinite { .. } => FailureKind::NotFinite,
             Self::WrongShape { .. } => FailureKind::WrongShape,
             Self::Absent { .. } | Self::Input { .. } => FailureKind::Unsupported,
@@ -135,29 +146,44 @@ impl Error {
         }
     }
 
-    /// An error for a call that ONNX Runtime broke off, out of memory told from the rest by its words: it has no
-    /// code for it.
+    /// An error for a call that ONNX Runtime broke off.
     pub(super) fn of_run(network: &Network, shapes: impl FnOnce() -> String, reason: &str) -> Self {
-        const OUT_OF_MEMORY: [&str; 10] = [
-            "out of memory",
-            "failed to allocate",
-            "bad_alloc",
-            "bad allocation",
-            "not enough memory",
-            "available memory of",
-            "memoryallocation",
-            "status_alloc_failed",
-            "e_outofmemory",
-            "8007000e",
-        ];
         let (network, reason) = (network.clone(), one_line(reason));
-        let lower = reason.to_lowercase();
-        if OUT_OF_MEMORY.iter().any(|words| lower.contains(words)) {
+        if is_about_memory(&reason) {
             Self::OutOfMemory { network, shapes: shapes(), reason }
         } else {
             Self::Failed { network, reason }
         }
     }
+
+    /// An error for a graph that ONNX Runtime does not take.
+    pub(super) fn of_load(path: &Path, reason: String) -> Self {
+        let path = path.to_owned();
+        if is_about_memory(&reason) {
+            Self::NoMemoryToLoad { path, reason }
+        } else {
+            Self::Refused { path, reason }
+        }
+    }
+}
+
+/// Out of memory told from the rest by ONNX Runtime's words: it has no code for it.
+fn is_about_memory(reason: &str) -> bool {
+    const OUT_OF_MEMORY: [&str; 11] = [
+        "out of memory",
+        "failed to allocate",
+        "cannot allocate memory",
+        "bad_alloc",
+        "bad allocation",
+        "not enough memory",
+        "available memory of",
+        "memoryallocation",
+        "status_alloc_failed",
+        "e_outofmemory",
+        "8007000e",
+    ];
+    let lower = reason.to_lowercase();
+    OUT_OF_MEMORY.iter().any(|words| lower.contains(words))
 }
 
 impl From<Error> for Failure {
@@ -180,4 +206,21 @@ pub(super) fn one_line(text: &str) -> String {
         line.extend(word.chars().take(300));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_lacks_while_a_network_is_loaded_is_told_from_a_bad_graph() {
+        let of = |reason: &str| Error::of_load(Path::new("unet/model.onnx"), reason.to_owned());
+        let short = of("pthread_create failed, error code: 12 error msg: Cannot allocate memory");
+        assert_eq!(short.kind(), FailureKind::OutOfMemory);
+        assert!(
+            short.to_string().starts_with("unet/model.onnx: out of memory on the device while"),
+            "{short}"
+        );
+        assert_eq!(of("Unrecognized attribute: axis").kind(), FailureKind::Engine);
+    }
 }

@@ -194,11 +194,7 @@ fn refusal(device: DeviceSpec, path: &Path, error: &ort::Error) -> Error {
     let reason = one_line(error.message());
     let of_device =
         error.code() == ort::ErrorCode::ExecutionProviderFailure || reason.contains("CUDA failure");
-    if of_device {
-        Error::Device { device, reason }
-    } else {
-        Error::Refused { path: path.to_owned(), reason }
-    }
+    if of_device { Error::Device { device, reason } } else { Error::of_load(path, reason) }
 }
 
 /// A result as f32.

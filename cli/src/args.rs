@@ -1,5 +1,6 @@
 //! The command line as clap reads it: words in, raw values out. What they mean is decided in `options`.
 
+mod bench;
 mod cluster;
 mod compare;
 mod job;
@@ -7,6 +8,7 @@ mod render;
 mod spill;
 mod vae;
 
+pub(crate) use bench::{BenchArgs, BenchCommand, ScalingArgs};
 pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Look at model folders
     Model(ModelArgs),
+    /// Measure how well a cluster keeps its devices busy
+    Bench(BenchArgs),
     /// Check this machine: ONNX Runtime, model, cores, loopback
     Doctor(DoctorArgs),
 }

@@ -1,5 +1,6 @@
 //! The commands: parsed arguments in, what was asked for done.
 
+mod bench;
 mod cancel;
 mod compare;
 mod coordinator;
@@ -30,7 +31,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     address::Address,
-    args::{ClusterArgs, Command, ModelCommand},
+    args::{BenchCommand, ClusterArgs, Command, ModelCommand},
     client::Client,
     exit::Failure,
     interrupt::Interrupt,
@@ -55,6 +56,9 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Compare(args) => Style::of(args.json, false),
         Command::Model(args) => match &args.command {
             ModelCommand::Inspect(args) => Style::of(args.json, false),
+        },
+        Command::Bench(args) => match &args.command {
+            BenchCommand::Scaling(args) => Style::of(args.json, false),
         },
         Command::Doctor(args) => Style::of(args.json, false),
         Command::Coordinator(_) | Command::Worker(_) => Style::People,
@@ -91,6 +95,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Model(args) => match args.command {
             ModelCommand::Inspect(args) => model::inspect(&args, output),
         },
+        Command::Bench(args) => wait_for(bench::run(args, output)),
         Command::Doctor(args) => doctor::run(args, output),
     }
 }

@@ -4,12 +4,14 @@
 //! - [`args`] is what clap reads; [`options`] makes validated values of it; [`environment`] is what they are read against.
 //! - [`command`]: one file per command. [`local`]: the cluster that `render` starts for itself.
 //! - [`client`]: the way to a coordinator, the only place here that names wire types. [`follow`]: a job to its end.
+//! - [`bench`]: a cluster inside this process, to be measured.
 //! - [`output`] is the only printer; [`progress`] and [`event`] are what it prints while a job runs.
 //! - [`exit`]: how a failure becomes a sentence and an exit code.
 
 mod address;
 mod args;
 mod atomic;
+mod bench;
 mod client;
 mod command;
 mod default_model;

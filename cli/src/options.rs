@@ -240,6 +240,7 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
     let RenderArgs { job, machines, output } = args;
     let Described { mut draft, image, seed_drawn, upscaler } = described(&job)?;
     draft.dump = output.dump.is_some();
+    draft.trace = output.trace.is_some();
     draft.format = format::of_file(output.output.as_deref(), &output.format)?;
     let stem = format!("tessera-{}", draft.seed);
     let files = named_files(output).resolve(&stem, draft.format, &environment.current)?;
@@ -276,6 +277,7 @@ pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
         return Err(Error::UpscalerElsewhere { path });
     }
     draft.dump = args.dump;
+    draft.trace = args.trace;
     draft.format = format::named(&args.format, &args.wish)?;
     draft.model = model::on_cluster(args.job.picture.model)?.reference;
     Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, address })
@@ -305,7 +307,7 @@ fn described(args: &JobArgs) -> Result<Described, Error> {
 }
 
 fn named_files(output: OutputArgs) -> Named {
-    Named { result: output.output, dump: output.dump, report: output.report }
+    Named { result: output.output, dump: output.dump, report: output.report, trace: output.trace }
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub(crate) async fn collect(
     if let Some(path) = &files.report {
         drafts.push(fetch(client, job, Artifact::Report, path).await?);
     }
+    if let Some(path) = &files.trace {
+        drafts.push(fetch(client, job, Artifact::Trace, path).await?);
+    }
     drafts.push(fetch(client, job, files.artifact, &files.result).await?);
     // Syncing to the disk takes as long as the disk takes.
     tokio::task::block_in_place(|| Draft::publish(drafts)).map_err(Failure::failed)?;

@@ -72,17 +72,52 @@ pub(crate) enum Error {
 /// What the actor is told.
 #[derive(Debug)]
 enum Command {
-    Submit { spec: Box<JobSpec>, source: Source, reply: oneshot::Sender<Result<JobId, Error>> },
-    Cancel { job: JobId, reply: oneshot::Sender<Result<JobStatus, Error>> },
-    Watch { job: JobId, reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>> },
-    List { reply: oneshot::Sender<Vec<JobStatus>> },
-    Workers { reply: oneshot::Sender<Vec<WorkerStatus>> },
-    Fetch { job: JobId, artifact: Artifact, reply: oneshot::Sender<Result<PathBuf, Error>> },
-    Enlist { hello: Box<Hello>, stream: mpsc::Sender<ToWorker>, reply: oneshot::Sender<WorkerId> },
-    Said { worker: WorkerId, message: FromWorker },
-    Gone { worker: WorkerId },
-    Computed { job: JobId, event: Event },
-    Stored { job: JobId, result: Result<(), String> },
+    Submit {
+        spec: Box<JobSpec>,
+        source: Source,
+        reply: oneshot::Sender<Result<JobId, Error>>,
+    },
+    Cancel {
+        job: JobId,
+        reply: oneshot::Sender<Result<JobStatus, Error>>,
+    },
+    Watch {
+        job: JobId,
+        reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<JobStatus>>,
+    },
+    Workers {
+        reply: oneshot::Sender<Vec<WorkerStatus>>,
+    },
+    Fetch {
+        job: JobId,
+        artifact: Artifact,
+        reply: oneshot::Sender<Result<PathBuf, Error>>,
+    },
+    Enlist {
+        hello: Box<Hello>,
+        stream: mpsc::Sender<ToWorker>,
+        reply: oneshot::Sender<WorkerId>,
+    },
+    /// `heard`: when the message came, before it waited here.
+    Said {
+        worker: WorkerId,
+        message: FromWorker,
+        heard: Instant,
+    },
+    Gone {
+        worker: WorkerId,
+    },
+    Computed {
+        job: JobId,
+        event: Event,
+    },
+    Stored {
+        job: JobId,
+        result: Result<(), String>,
+    },
     Tick,
     Stop,
 }
@@ -177,8 +212,13 @@ impl Handle {
     ///
     /// # Errors
     /// The coordinator is stopping.
-    pub(crate) async fn said(&self, worker: WorkerId, message: FromWorker) -> Result<(), Error> {
-        self.commands.send(Command::Said { worker, message }).await.map_err(|_| Error::Stopping)
+    pub(crate) async fn said(
+        &self,
+        worker: WorkerId,
+        message: FromWorker,
+        heard: Instant,
+    ) -> Result<(), Error> {
+        self.commands.send(Command::Said { worker, message, heard }).await.map_err(|_| Error::Stopping)
     }
 
     /// A worker's stream has ended.

@@ -28,6 +28,6 @@ mod upscale;
 
 pub use error::Error;
 pub use event::{Action, Computation, Computed, Event, Output, PictureFile, Request};
-pub use job::{Job, Progress};
+pub use job::{Job, Place, Progress};
 pub use plan::{Error as PlanError, Plan, StageSummary, Summary, Unit};
 pub use source::{Given, Source};

@@ -1,14 +1,22 @@
 //! What a job cost: task times as they come in, the report's JSON out. Time is an argument.
 
+mod samples;
+mod trace;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
-use tessera_proto::{Stage, WorkerId};
+use tessera_proto::{JobId, Stage, WorkerId};
 
-use crate::render::Summary;
+use crate::{
+    fleet::TaskNumber,
+    render::{Place, Summary},
+};
+use samples::Samples;
+use trace::{Frame, Slice, Trace};
 
 /// Measurements of a job under way.
 #[derive(Debug)]
@@ -18,9 +26,11 @@ pub struct Ledger {
     workers: BTreeMap<WorkerId, WorkerLedger>,
     /// Per stage and worker: time inside networks.
     busy: BTreeMap<(Stage, WorkerId), Duration>,
-    overheads_us: BTreeMap<Stage, Vec<u32>>,
+    overheads: BTreeMap<Stage, Samples>,
     retries: u64,
     losses: u64,
+    /// Of a job that is to be traced.
+    trace: Option<Trace>,
 }
 
 #[derive(Debug)]
@@ -38,20 +48,25 @@ struct WorkerLedger {
     busy: Duration,
     bytes_sent: u64,
     bytes_received: u64,
-    last_outcome: Option<Instant>,
+    gaps: Samples,
+    dispatches: Samples,
 }
 
 /// One finished task.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskTimes {
-    /// Its stage.
-    pub stage: Stage,
+    /// The task.
+    pub task: TaskNumber,
+    /// Where it lies in its job.
+    pub place: Place,
     /// Who ran it.
     pub worker: WorkerId,
     /// When it was handed out.
     pub sent: Instant,
     /// When its outcome came.
     pub received: Instant,
+    /// When the outcome before it came from the same worker, of whatever job.
+    pub before: Option<Instant>,
     /// Time inside networks, as the worker measured it.
     pub busy: Duration,
     /// Bytes of the outcome's tensors.
@@ -75,11 +90,18 @@ pub struct Report {
     /// Tasks run again because they failed, and because their worker was lost.
     retries: u64,
     lost_tasks: u64,
+    /// From a result's arrival to the moment when a task that it made possible was sent, ms.
+    dispatch_ms_p50: f64,
+    dispatch_ms_p99: f64,
+    #[serde(skip)]
+    trace: Option<(Trace, Frame)>,
 }
 
 #[derive(Debug, Serialize)]
 struct StageReport {
     stage: Stage,
+    /// When its first task was sent, s since the submission.
+    begin_s: f64,
     wall_s: f64,
     busy_s: f64,
     busy_share: f64,
@@ -99,22 +121,40 @@ struct WorkerReport {
     /// Tasks and conditioning sent to it, and tensors that came back, bytes.
     bytes_sent: u64,
     bytes_received: u64,
+    /// Between two tasks of the job on the device: from a result's arrival to the next network, ms.
+    gap_ms_p50: f64,
+    gap_ms_p99: f64,
+    /// As the report's, of tasks sent to this worker.
+    dispatch_ms_p50: f64,
+    dispatch_ms_p99: f64,
+}
+
+/// What a report needs to know of its job.
+#[derive(Debug)]
+pub struct Subject {
+    /// The job.
+    pub job: JobId,
+    /// Its plan.
+    pub plan: Summary,
+    /// What the times of a trace count from.
+    pub origin: Instant,
 }
 
 // === impl Ledger ===
 
 impl Ledger {
-    /// Begins at submission.
+    /// Begins at submission. `traced`: whether each task is remembered.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, traced: bool) -> Self {
         Self {
             submitted: now,
             stages: BTreeMap::new(),
             workers: BTreeMap::new(),
             busy: BTreeMap::new(),
-            overheads_us: BTreeMap::new(),
+            overheads: BTreeMap::new(),
             retries: 0,
             losses: 0,
+            trace: traced.then(Trace::default),
         }
     }
 
@@ -135,22 +175,42 @@ impl Ledger {
 
     /// A task's outcome was accepted.
     pub fn task_done(&mut self, times: TaskTimes) {
-        let TaskTimes { stage, worker, sent, received, busy, bytes } = times;
+        let TaskTimes { task, place, worker, sent, received, before, busy, bytes } = times;
+        let stage = place.stage;
         if let Some(span) = self.stages.get_mut(&stage) {
             span.to = received;
             span.tasks += 1;
         }
         *self.busy.entry((stage, worker)).or_default() += busy;
+        // It ran until its outcome came, and not before the one before it.
+        let network = received.checked_sub(busy).unwrap_or(received);
+        let begin = before.map_or(network, |before| before.max(network)).max(sent).min(received);
         let ledger = self.workers.entry(worker).or_default();
+        if let Some(before) = before.filter(|_| 0 < ledger.tasks) {
+            ledger.gaps.push(begin.saturating_duration_since(before));
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.push(Slice { task, place, worker, begin, end: received });
+        }
         ledger.tasks += 1;
         ledger.busy += busy;
         ledger.bytes_received += bytes;
         // The worker could begin when it had the task and the one before it was done.
-        let began = ledger.last_outcome.map_or(sent, |before| before.max(sent));
-        ledger.last_outcome = Some(received);
+        let began = before.map_or(sent, |before| before.max(sent));
         let overhead = received.saturating_duration_since(began).saturating_sub(busy);
-        let overhead = u32::try_from(overhead.as_micros()).unwrap_or(u32::MAX);
-        self.overheads_us.entry(stage).or_default().push(overhead);
+        self.overheads.entry(stage).or_default().push(overhead);
+    }
+
+    /// A task was sent to a worker, so long after the result had come that made it possible.
+    pub fn dispatched(&mut self, worker: WorkerId, after: Duration) {
+        self.workers.entry(worker).or_default().dispatches.push(after);
+    }
+
+    /// The result of `cause` was the last one that `task` waited for.
+    pub fn released(&mut self, cause: TaskNumber, task: TaskNumber) {
+        if let Some(trace) = &mut self.trace {
+            trace.released(cause, task);
+        }
     }
 
     /// A task failed and runs again.
@@ -169,10 +229,16 @@ impl Ledger {
         now.saturating_duration_since(self.submitted)
     }
 
-    /// The report at the job's end.
+    /// The report at the job's end; the tasks of a trace go into it.
     #[must_use]
-    pub fn report(&self, plan: Summary, now: Instant) -> Report {
+    pub fn report(&mut self, subject: Subject, now: Instant) -> Report {
+        let trace = self.trace.take().map(|trace| (trace, self.frame(&subject, now)));
+        let Subject { plan, .. } = subject;
+        let dispatches: Samples = self.workers.values().map(|ledger| &ledger.dispatches).collect();
         Report {
+            trace,
+            dispatch_ms_p50: dispatches.percentile(50),
+            dispatch_ms_p99: dispatches.percentile(99),
             submitted: self.submitted,
             plan,
             wall_s: self.age(now).as_secs_f64(),
@@ -187,20 +253,30 @@ impl Ledger {
     }
 
     fn stage(&self, stage: Stage, span: &Span) -> StageReport {
-        let mut overheads = self.overheads_us.get(&stage).cloned().unwrap_or_default();
-        overheads.sort_unstable();
-        let at = |share: usize| {
-            overheads.get((overheads.len() * share / 100).min(overheads.len().saturating_sub(1)))
-        };
-        let ms = |us: Option<&u32>| us.map_or(0.0, |&us| f64::from(us) / 1000.0);
+        let overheads = self.overheads.get(&stage).cloned().unwrap_or_default();
         StageReport {
             stage,
+            begin_s: span.from.saturating_duration_since(self.submitted).as_secs_f64(),
             wall_s: span.wall().as_secs_f64(),
             busy_s: self.busy_in(stage).as_secs_f64(),
             busy_share: self.busy_share(|other| other == stage),
             tasks: span.tasks,
-            round_trip_overhead_ms_p50: ms(at(50)),
-            round_trip_overhead_ms_p99: ms(at(99)),
+            round_trip_overhead_ms_p50: overheads.percentile(50),
+            round_trip_overhead_ms_p99: overheads.percentile(99),
+        }
+    }
+
+    /// What a trace shows besides its tasks.
+    fn frame(&self, subject: &Subject, now: Instant) -> Frame {
+        let stages = self.stages.iter().map(|(&stage, span)| (stage, span.from, span.to));
+        let names =
+            self.workers.iter().map(|(&id, ledger)| (id, format!("{} {}", ledger.device, ledger.name)));
+        Frame {
+            job: subject.job,
+            origin: subject.origin,
+            span: (self.submitted, now),
+            stages: stages.collect(),
+            devices: names.collect(),
         }
     }
 
@@ -229,6 +305,18 @@ impl Report {
     #[must_use]
     pub fn ended(self, now: Instant) -> Self {
         Self { wall_s: now.saturating_duration_since(self.submitted).as_secs_f64(), ..self }
+    }
+
+    /// Whether it has a trace.
+    #[must_use]
+    pub const fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// The trace's bytes, of a job that was traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<Vec<u8>> {
+        self.trace.as_ref().map(|(trace, frame)| trace.to_json(frame))
     }
 
     /// The file's bytes.
@@ -260,36 +348,13 @@ impl WorkerLedger {
             busy_s: self.busy.as_secs_f64(),
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
+            gap_ms_p50: self.gaps.percentile(50),
+            gap_ms_p99: self.gaps.percentile(99),
+            dispatch_ms_p50: self.dispatches.percentile(50),
+            dispatch_ms_p99: self.dispatches.percentile(99),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn overhead_is_what_neither_network_nor_queue_explains() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut ledger = Ledger::new(start);
-        let worker = WorkerId::new(1);
-        // Two tasks are sent at once; each spends 10 ms in the network, the second waits for the first.
-        for received in [11, 22] {
-            ledger.task_sent(Stage::Hires, worker, 100, at(0));
-            let busy = Duration::from_millis(10);
-            ledger.task_done(TaskTimes {
-                stage: Stage::Hires,
-                worker,
-                sent: at(0),
-                received: at(received),
-                busy,
-                bytes: 50,
-            });
-        }
-        let stage = ledger.stage(Stage::Hires, &ledger.stages[&Stage::Hires]);
-        assert!((stage.round_trip_overhead_ms_p50 - 1.0).abs() < 1e-9);
-        assert!((stage.busy_share - 20.0 / 22.0).abs() < 1e-9);
-        assert_eq!(stage.tasks, 2);
-    }
-}
+mod tests;

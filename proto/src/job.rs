@@ -120,6 +120,9 @@ pub struct Draft {
     pub vae_color_fix: bool,
     /// Whether to keep the intermediate tensors for fetching.
     pub dump: bool,
+    /// Whether to keep when each task ran, for fetching. It is no part of the picture, whose bytes it must not change.
+    #[serde(skip)]
+    pub trace: bool,
 }
 
 /// A checked job; reads like its [`Draft`].
@@ -167,6 +170,7 @@ impl Draft {
             format: Format::default(),
             vae_color_fix: false,
             dump: false,
+            trace: false,
         }
     }
 

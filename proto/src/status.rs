@@ -135,6 +135,8 @@ pub enum Artifact {
     Dump,
     /// Plan, times and costs: JSON.
     Report,
+    /// When each task ran and what it waited for: JSON for Perfetto.
+    Trace,
 }
 
 // === impl JobState ===
@@ -177,6 +179,7 @@ impl Artifact {
             Self::Latent => "latent.safetensors",
             Self::Dump => "safetensors",
             Self::Report => "json",
+            Self::Trace => "trace.json",
         }
     }
 }

@@ -17,4 +17,5 @@ mod same_bytes;
 mod services;
 mod sizes;
 mod tidy;
+mod trace;
 mod upscale;

@@ -207,14 +207,14 @@ pub fn open_model(folder: &Path, upscalers: &[PathBuf]) -> Result<ModelFolder, m
 fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, ModelFacts), Error> {
     // Outcomes of a worker that is ending go nowhere.
     let done = move |outcome| drop(report.blocking_send(outcome));
-    if let DeviceSpec::Simulated { delay } = options.device {
+    if let DeviceSpec::Simulated { pace } = options.device {
         if !options.upscalers.is_empty() {
             return Err(Error::SimulatedUpscaler);
         }
         let facts = ModelFacts::simulated();
         let (width, scale) = (facts.embedding_width as usize, facts.vae_scale as usize);
         let build = move || {
-            let engine = Box::new(Simulated::new(delay, width));
+            let engine = Box::new(Simulated::new(pace, width));
             let runner = ModelRunner::new(engine, Texts::Simulated, scale);
             let runner = runner.with_stages(Vae::Decoder, Box::new(SimulatedStages));
             Ok::<_, Error>(runner.with_stages(Vae::Encoder, Box::new(SimulatedStages)))

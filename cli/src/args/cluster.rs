@@ -32,6 +32,9 @@ pub(crate) struct SubmitArgs {
     /// Keep the intermediate tensors for `tessera fetch --dump`
     #[arg(long, help_heading = "Output")]
     pub(crate) dump: bool,
+    /// Keep when each task ran, for `tessera fetch --trace`
+    #[arg(long, help_heading = "Output")]
+    pub(crate) trace: bool,
     /// Follow the job until it ends; Ctrl-C stops watching, not the job
     #[arg(long, help_heading = "Output")]
     pub(crate) watch: bool,
@@ -99,6 +102,9 @@ pub(crate) struct FetchArgs {
     /// Also write the plan, the times and the costs per stage and worker
     #[arg(long, value_name = "FILE.json")]
     pub(crate) report: Option<PathBuf>,
+    /// Also write when each task of a job submitted with --trace ran, for Perfetto (ui.perfetto.dev) or chrome://tracing
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) trace: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -80,6 +80,9 @@ pub(crate) struct LatentOutputArgs {
     /// Also write the plan, the times and the costs per stage and worker
     #[arg(long, value_name = "FILE.json")]
     pub(crate) report: Option<PathBuf>,
+    /// Also write when each task ran on which device, for Perfetto (ui.perfetto.dev) or chrome://tracing
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) trace: Option<PathBuf>,
     /// Print one JSON object per line: each change of the job, at last the result
     #[arg(long)]
     pub(crate) json: bool,

@@ -20,7 +20,7 @@ pub(super) async fn run(args: FetchArgs, output: &Output) -> Result<(), Failure>
     if let Some(path) = &args.output {
         options::check_fetched(job, status.format, path).map_err(Failure::usage)?;
     }
-    let named = Named { result: args.output, dump: args.dump, report: args.report };
+    let named = Named { result: args.output, dump: args.dump, report: args.report, trace: args.trace };
     let stem = format!("tessera-{job}");
     let files = named.resolve(&stem, status.format, &environment.current).map_err(Failure::usage)?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;

@@ -16,6 +16,8 @@ pub(crate) struct Named {
     pub(crate) dump: Option<PathBuf>,
     /// Plan, times and costs.
     pub(crate) report: Option<PathBuf>,
+    /// When each task ran.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// Paths that could be written a moment ago.
@@ -29,6 +31,8 @@ pub(crate) struct Files {
     pub(crate) dump: Option<PathBuf>,
     /// Plan, times and costs.
     pub(crate) report: Option<PathBuf>,
+    /// When each task ran.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 // === impl Named ===
@@ -44,7 +48,8 @@ impl Named {
         let result = writable("--output", picture)?;
         let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
-        Ok(Files { result, artifact: Artifact::Picture, dump, report })
+        let trace = self.trace.map(|path| check("--trace", path, "json")).transpose()?;
+        Ok(Files { result, artifact: Artifact::Picture, dump, report, trace })
     }
 
     /// The same for a job that makes a latent; an unnamed one becomes `STEM.safetensors`.
@@ -55,7 +60,8 @@ impl Named {
         let latent = self.result.unwrap_or_else(|| free_name(folder, stem, "safetensors"));
         let result = check("--output", latent, "safetensors")?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
-        Ok(Files { result, artifact: Artifact::Latent, dump: None, report })
+        let trace = self.trace.map(|path| check("--trace", path, "json")).transpose()?;
+        Ok(Files { result, artifact: Artifact::Latent, dump: None, report, trace })
     }
 }
 

@@ -20,9 +20,9 @@ use crate::{
 /// The first fault, in the order job, latent, output, machines, model, library, plan: cheap ones first.
 pub(crate) fn decode(args: DecodeArgs, environment: &Environment) -> Result<Render, Error> {
     let DecodeArgs { latent: path, model, vae, vae_tile, vae_memory, machines, output } = args;
-    let (vae, dump) = (VaeMode::parse(&vae)?, output.dump.is_some());
+    let (vae, dump, trace) = (VaeMode::parse(&vae)?, output.dump.is_some(), output.trace.is_some());
     let format = format::of_file(output.output.as_deref(), &output.format)?;
-    let draft = |file| Draft { vae, vae_tile, vae_memory, dump, format, ..Draft::decode(file) };
+    let draft = |file| Draft { vae, vae_tile, vae_memory, dump, trace, format, ..Draft::decode(file) };
     JobSpec::new(draft(bytes::Bytes::new()))?;
     let (file, source) = latent::read(&path)?;
     let files = named_files(output).resolve(&stem(&path), format, &environment.current)?;
@@ -38,14 +38,21 @@ pub(crate) fn decode(args: DecodeArgs, environment: &Environment) -> Result<Rend
 pub(crate) fn encode(args: EncodeArgs, environment: &Environment) -> Result<Render, Error> {
     let EncodeArgs { image: path, model, seed, rng, vae, vae_encode_tile, vae_color_fix, machines, output } =
         args;
-    let (vae, rng) = (VaeMode::parse(&vae)?, Rng::parse(&rng)?);
+    let (vae, rng, trace) = (VaeMode::parse(&vae)?, Rng::parse(&rng)?, output.trace.is_some());
     let posterior = if seed.is_some() { Posterior::Sample } else { Posterior::Mean };
     let seed = seed.unwrap_or_default();
-    let draft =
-        |file| Draft { vae, vae_encode_tile, vae_color_fix, seed, rng, ..Draft::encode(file, posterior) };
+    let draft = |file| Draft {
+        vae,
+        vae_encode_tile,
+        vae_color_fix,
+        seed,
+        rng,
+        trace,
+        ..Draft::encode(file, posterior)
+    };
     JobSpec::new(draft(bytes::Bytes::new()))?;
     let image = image::read(&path)?;
-    let named = Named { result: output.output, dump: None, report: output.report };
+    let named = Named { result: output.output, dump: None, report: output.report, trace: output.trace };
     let files = named.resolve_latent(&stem(&path), &environment.current)?;
     let machines = machines::resolve(machines, (model, None), environment)?;
     let spec = planned(draft(image.bytes.into()), &machines, Given::Picture(image.size))?;

@@ -58,6 +58,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
         format: Format::default(),
         vae_color_fix: vae.vae_color_fix,
         dump: false,
+        trace: false,
     })
 }
 

@@ -73,8 +73,8 @@ impl Entry {
         };
         Self {
             order,
+            ledger: Ledger::new(now, spec.trace),
             phase: Phase::Waiting { spec, source },
-            ledger: Ledger::new(now),
             status: watch::Sender::new(status),
             stage_since: now,
         }

@@ -103,6 +103,7 @@ impl Desk {
                     {
                         file.map(|bytes| put(artifact, &bytes)).transpose()?;
                     }
+                    report.trace().map(|bytes| put(Artifact::Trace, &bytes)).transpose()?;
                     put(Artifact::Report, &report.ended(Instant::now()).to_json()?)?;
                     picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
                     return Ok(true);

@@ -12,7 +12,8 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId, WorkerStatus,
+    Artifact, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId,
+    WorkerStatus,
 };
 use tokio::sync::mpsc;
 
@@ -44,6 +45,12 @@ pub(super) struct State {
     deaf: Vec<WorkerId>,
     jobs: BTreeMap<JobId, Entry>,
     next_order: u64,
+    /// What the times of traces count from.
+    origin: Instant,
+    /// When each worker's last outcome came, counted or not.
+    last_outcomes: HashMap<WorkerId, Instant>,
+    /// When the outcome came that is being dealt with.
+    heard: Option<Instant>,
 }
 
 // === impl State ===
@@ -65,6 +72,9 @@ impl State {
             deaf: Vec::new(),
             jobs: BTreeMap::new(),
             next_order: 0,
+            origin: Instant::now(),
+            last_outcomes: HashMap::new(),
+            heard: None,
         }
     }
 
@@ -86,7 +96,10 @@ impl State {
                     self.dismiss(worker, "hung up before it was welcomed", now);
                 }
             }
-            Command::Said { worker, message } => self.said(worker, message, now),
+            Command::Said { worker, message, heard } => {
+                self.heard = matches!(message, FromWorker::Outcome(_)).then_some(heard);
+                self.said(worker, message, now);
+            }
             Command::Gone { worker } => self.dismiss(worker, "hung up", now),
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
@@ -98,6 +111,7 @@ impl State {
             }
         }
         self.hand_out(now);
+        self.heard = None;
     }
 
     fn submit(&mut self, spec: Box<JobSpec>, source: Source, now: Instant) -> Result<JobId, Error> {
@@ -160,6 +174,7 @@ impl State {
             }
             (Phase::Ended { .. }, Artifact::Picture) => missing("picture: it made a latent"),
             (Phase::Ended { .. }, Artifact::Latent) => missing("latent: it made a picture"),
+            (Phase::Ended { .. }, Artifact::Trace) => missing("trace: submit it with --trace"),
             (Phase::Ended { .. }, _) => missing("dump: submit it with --dump"),
             _ => missing("files yet: it is not done"),
         }

@@ -49,8 +49,8 @@ use super::{
 };
 use crate::{canvas::TileIndex, picture::Picture};
 
-pub use tasks::Progress;
 use tasks::{Item, Tasks};
+pub use tasks::{Place, Progress};
 
 /// A job under way.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The Fleet service: a worker's stream in, the actor's messages for it out.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Instant};
 
 use tessera_proto::{
     FromWorker, Hello, WorkerId,
@@ -67,8 +67,9 @@ async fn listen(actor: Handle, worker: WorkerId, mut inbox: Streaming<wire::From
                 break;
             }
         };
+        let heard = Instant::now();
         let told = match FromWorker::try_from(message) {
-            Ok(message) => actor.said(worker, message).await,
+            Ok(message) => actor.said(worker, message, heard).await,
             Err(error) => {
                 // Nothing that it says can be trusted: its tasks go elsewhere.
                 tracing::warn!(%worker, %error, "a worker sent a bad message");

@@ -84,7 +84,9 @@ impl Artifacts {
 
     /// Removes all artifacts of a job whose picture is of this format.
     pub(crate) fn remove(&self, job: JobId, format: Format) {
-        for artifact in [Artifact::Picture, Artifact::Latent, Artifact::Dump, Artifact::Report] {
+        for artifact in
+            [Artifact::Picture, Artifact::Latent, Artifact::Dump, Artifact::Report, Artifact::Trace]
+        {
             match fs::remove_file(self.path(job, artifact, format)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(%job, %error, "cannot remove an artifact");

@@ -56,7 +56,7 @@ choice!("encode", job::Posterior, wire::Posterior { Mean <-> Mean, Sample <-> Sa
 choice!("prediction", facts::Prediction, wire::Prediction { Epsilon <-> Epsilon, V <-> V });
 choice!("beta_schedule", facts::BetaSchedule, wire::BetaSchedule { Linear <-> Linear, ScaledLinear <-> ScaledLinear });
 choice!("artifact", status::Artifact, wire::Artifact {
-    Picture <-> Picture, Dump <-> Dump, Report <-> Report, Latent <-> Latent,
+    Picture <-> Picture, Dump <-> Dump, Report <-> Report, Latent <-> Latent, Trace <-> Trace,
 });
 choice!("state", status::JobState, wire::JobState {
     Waiting <-> Waiting, Running <-> Running, Done <-> Done, Failed <-> Failed, Cancelled <-> Cancelled,

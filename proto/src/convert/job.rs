@@ -51,6 +51,7 @@ impl From<JobSpec> for wire::JobSpec {
             vae_color_fix: job.vae_color_fix,
             vae_memory: job.vae_memory,
             dump: job.dump,
+            trace: job.trace,
             format: Some(job.format.into()),
             goal: match job.goal {
                 Goal::Render => None,
@@ -97,6 +98,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             vae_color_fix,
             vae_memory,
             dump,
+            trace,
             format,
             goal,
         } = message;
@@ -142,6 +144,7 @@ impl TryFrom<wire::JobSpec> for JobSpec {
             format: format.map(Format::try_from).transpose()?.unwrap_or_default(),
             vae_color_fix,
             dump,
+            trace,
         };
         Ok(Self::new(draft)?)
     }

@@ -1088,6 +1088,9 @@ pub struct JobSpec {
     /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
     #[prost(bool, tag = "35")]
     pub vae_color_fix: bool,
+    /// Keep when each task ran, for Fetch.
+    #[prost(bool, tag = "45")]
+    pub trace: bool,
     /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
@@ -1181,6 +1184,8 @@ pub enum Artifact {
     Report = 3,
     /// The latent that an encode makes: safetensors.
     Latent = 4,
+    /// When each task ran and what it waited for: JSON for Perfetto. Only of jobs submitted with trace.
+    Trace = 5,
 }
 impl Artifact {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1194,6 +1199,7 @@ impl Artifact {
             Self::Dump => "ARTIFACT_DUMP",
             Self::Report => "ARTIFACT_REPORT",
             Self::Latent => "ARTIFACT_LATENT",
+            Self::Trace => "ARTIFACT_TRACE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1204,6 +1210,7 @@ impl Artifact {
             "ARTIFACT_DUMP" => Some(Self::Dump),
             "ARTIFACT_REPORT" => Some(Self::Report),
             "ARTIFACT_LATENT" => Some(Self::Latent),
+            "ARTIFACT_TRACE" => Some(Self::Trace),
             _ => None,
         }
     }

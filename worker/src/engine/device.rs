@@ -1,6 +1,10 @@
 //! The device that a worker runs on, as people write it: text in, a checked choice out.
 
+mod pace;
+
 use std::{fmt, num::NonZeroUsize, str::FromStr, time::Duration};
+
+pub use pace::Pace;
 
 /// Most threads that `cpu:THREADS` takes.
 pub const MAX_THREADS: usize = 1024;
@@ -58,8 +62,8 @@ pub enum DeviceSpec {
     OpenVino,
     /// No device: made-up results after a delay, for tests of everything around.
     Simulated {
-        /// How long each network call takes.
-        delay: Duration,
+        /// How long its network calls take.
+        pace: Pace,
     },
 }
 
@@ -134,7 +138,7 @@ impl fmt::Display for DeviceSpec {
             Self::DirectMl { card } => write!(f, "directml:{card}"),
             Self::CoreMl => f.write_str("coreml"),
             Self::OpenVino => f.write_str("openvino"),
-            Self::Simulated { delay } => write!(f, "sim:{}", delay.as_secs_f64() * 1e3),
+            Self::Simulated { pace } => write!(f, "sim:{pace}"),
         }
     }
 }
@@ -151,17 +155,10 @@ fn cpu(argument: Option<&str>, given: &str) -> Result<DeviceSpec, Error> {
 }
 
 fn simulated(argument: Option<&str>, given: &str) -> Result<DeviceSpec, Error> {
-    let seconds =
-        argument.and_then(|argument| argument.parse::<f64>().ok()).map(|milliseconds| milliseconds / 1e3);
-    let delay = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let expected = format!("MILLISECONDS is 0 to {}, fractions allowed", MAX_DELAY.as_millis());
-    let delay = delay.filter(|&delay| delay <= MAX_DELAY);
-    let delay = delay.ok_or_else(|| Error::Argument {
-        given: given.to_owned(),
-        form: "sim:MILLISECONDS",
-        expected,
-    })?;
-    Ok(DeviceSpec::Simulated { delay })
+    let pace = Pace::parse(argument.unwrap_or_default());
+    let pace =
+        pace.map_err(|expected| Error::Argument { given: given.to_owned(), form: pace::FORM, expected })?;
+    Ok(DeviceSpec::Simulated { pace })
 }
 
 /// The form whose first word is at most two slips away.
@@ -198,11 +195,14 @@ mod tests {
             "sim:20",
             "sim:0.5",
             "sim:0",
+            "sim:86~0.1",
+            "sim:86~0.1/0.01x5",
+            "sim:0.5/0.001x2.5#18",
         ] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
-        let delay = Duration::from_micros(500);
-        assert_eq!("sim:0.5".parse(), Ok(DeviceSpec::Simulated { delay }));
+        let pace = Pace::steady(Duration::from_micros(500));
+        assert_eq!("sim:0.5".parse(), Ok(DeviceSpec::Simulated { pace }));
     }
 
     fn refusal(text: &str) -> String {
@@ -229,9 +229,21 @@ mod tests {
             "device \"cuda\" is not of the form cuda:N: N is the number of the card, 0 to 255"
         );
         assert_eq!(refusal("coreml:1"), "device \"coreml:1\" is not of the form coreml: nothing follows it");
-        for text in
-            ["cpu:1025", "cuda:-1", "cuda:256", "sim:", "sim:-1", "sim:NaN", "sim:1e300", "sim:3600001"]
-        {
+        for text in [
+            "cpu:1025",
+            "cuda:-1",
+            "cuda:256",
+            "sim:",
+            "sim:-1",
+            "sim:NaN",
+            "sim:1e300",
+            "sim:3600001",
+            "sim:5~2",
+            "sim:5/0.1",
+            "sim:5/2x3",
+            "sim:5/0.1x1001",
+            "sim:5#x",
+        ] {
             assert!(refusal(text).contains("is not of the form"), "{text}");
         }
     }

@@ -4,17 +4,14 @@
 //! Diffusion 1.x model, are finite, and depend on every input of the call, so a mixed-up tile, prompt or timestep
 //! shows.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Instant};
 
 use tessera_proto::{
     ModelFacts, Tensor,
     facts::{SIMULATED_BARRIERS, SIMULATED_ENCODER_BARRIERS},
 };
 
-use super::{Engine, Error, Named, Network, Vae, Value};
+use super::{Engine, Error, Named, Network, Vae, Value, device::Pace};
 use crate::graph::{Dim, Element, GraphFacts, Slot};
 
 /// Image px per latent px and side.
@@ -23,7 +20,9 @@ const SCALE: usize = 8;
 /// The simulated engine.
 #[derive(Debug, Clone)]
 pub struct Simulated {
-    delay: Duration,
+    pace: Pace,
+    /// Calls so far.
+    calls: u64,
     width: usize,
     facts: GraphFacts,
 }
@@ -31,10 +30,10 @@ pub struct Simulated {
 // === impl Simulated ===
 
 impl Simulated {
-    /// An engine whose calls take `delay` each, and whose prompt embeddings are `width` wide (768 in SD 1.x).
+    /// An engine whose calls take as long as `pace` says, and whose prompt embeddings are `width` wide (768 in SD 1.x).
     #[must_use]
-    pub fn new(delay: Duration, width: usize) -> Self {
-        Self { delay, width, facts: GraphFacts::default() }
+    pub fn new(pace: Pace, width: usize) -> Self {
+        Self { pace, calls: 0, width, facts: GraphFacts::default() }
     }
 
     fn result(&self, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
@@ -73,10 +72,12 @@ impl Engine for Simulated {
         let result = self.result(network, inputs)?;
         let results = outputs.iter().map(|_| result.clone()).collect();
         // What the arithmetic took is part of the delay, so that a call takes the same for any tile.
+        let delay = self.pace.call(self.calls);
+        self.calls += 1;
         let delay = match network {
-            Network::Stage { of: Vae::Decoder, .. } => self.delay / (SIMULATED_BARRIERS + 1),
-            Network::Stage { of: Vae::Encoder, .. } => self.delay / (SIMULATED_ENCODER_BARRIERS + 1),
-            _ => self.delay,
+            Network::Stage { of: Vae::Decoder, .. } => delay / (SIMULATED_BARRIERS + 1),
+            Network::Stage { of: Vae::Encoder, .. } => delay / (SIMULATED_ENCODER_BARRIERS + 1),
+            _ => delay,
         };
         thread::sleep(delay.saturating_sub(start.elapsed()));
         Ok(results)

@@ -340,7 +340,7 @@ fn out_of_memory_is_told_from_other_failures() {
 
 #[test]
 fn simulated_results_depend_on_every_input() {
-    let mut engine = Simulated::new(Duration::ZERO, 768);
+    let mut engine = Simulated::new(device::Pace::steady(Duration::ZERO), 768);
     let (sample, states) = (waves(&[1, 4, 8, 8], 0.1), waves(&[1, 77, 768], 0.1));
     let mut run = |sample: &Tensor, timestep: f64, states: &Tensor| {
         let inputs = [
@@ -361,7 +361,7 @@ fn simulated_results_depend_on_every_input() {
 #[test]
 fn simulated_calls_take_their_time() {
     let delay = Duration::from_millis(20);
-    let mut engine = Simulated::new(delay, 768);
+    let mut engine = Simulated::new(device::Pace::steady(delay), 768);
     let mut timed = Timed::new(&mut engine);
     let latent = waves(&[1, 4, 8, 8], 0.1);
     for _ in 0..5 {

@@ -29,7 +29,9 @@ struct Probe {
 
 impl Engine for Probe {
     fn facts(&mut self, network: &Network) -> Result<&GraphFacts, Error> {
-        self.facts = Simulated::new(std::time::Duration::ZERO, 2).facts(network)?.clone();
+        self.facts = Simulated::new(crate::engine::device::Pace::steady(std::time::Duration::ZERO), 2)
+            .facts(network)?
+            .clone();
         Ok(&self.facts)
     }
 
@@ -216,7 +218,7 @@ fn whole(image: &Tensor) -> Rect {
 
 #[test]
 fn what_is_kept_of_a_tile_is_that_part_of_its_enlargement() {
-    let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
+    let mut engine = Simulated::new(crate::engine::device::Pace::steady(std::time::Duration::ZERO), 768);
     let values = (0..3 * 24 * 20_u16).map(|at| f32::from(at % 251) / 251.0).collect();
     let image = Tensor::new([1, 3, 24, 20], values).unwrap();
     let all = upscale(&mut engine, "sim-2x", &image, whole(&image)).unwrap();
@@ -234,7 +236,7 @@ fn what_is_kept_of_a_tile_is_that_part_of_its_enlargement() {
 
 #[test]
 fn the_simulated_upscaler_sees_as_far_as_it_says() {
-    let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
+    let mut engine = Simulated::new(crate::engine::device::Pace::steady(std::time::Duration::ZERO), 768);
     let mut one = vec![0.0; 3 * 32 * 32];
     one[16 * 32 + 16] = 1.0;
     let image = Tensor::new([1, 3, 32, 32], one).unwrap();
@@ -259,7 +261,7 @@ fn sizes_the_graph_does_not_return_are_refused() {
 
 #[test]
 fn the_simulated_engine_serves_every_task() {
-    let mut engine = Simulated::new(std::time::Duration::ZERO, 768);
+    let mut engine = Simulated::new(crate::engine::device::Pace::steady(std::time::Duration::ZERO), 768);
     let image = Tensor::zeros([1, 3, 64, 32]).unwrap();
     assert_eq!(encode(&mut engine, &image, 8).unwrap().shape(), [1, 8, 8, 4]);
     let enlarged = upscale(&mut engine, "sim-4x", &image, whole(&image)).unwrap();

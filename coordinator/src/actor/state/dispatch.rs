@@ -51,6 +51,9 @@ impl State {
             };
             tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
             self.tell(worker, ToWorker::Assign(Assignment { lease, work }));
+            if let (Some(heard), Some(entry)) = (self.heard, self.jobs.get_mut(&task.job)) {
+                entry.ledger.dispatched(worker, heard.elapsed());
+            }
         }
     }
 

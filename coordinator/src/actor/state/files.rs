@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{JobId, JobState};
+use tessera_proto::{Artifact, JobId, JobState};
 
 use super::State;
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         file::{Desk, File},
     },
     render::{Output, PictureFile},
+    report::Subject,
 };
 
 impl State {
@@ -37,8 +38,9 @@ impl State {
             return;
         };
         let Some(summary) = entry.summary() else { return };
-        let report = entry.ledger.report(summary, now);
-        let file = entry.store(output.artifacts());
+        let report = entry.ledger.report(Subject { job: id, plan: summary, origin: self.origin }, now);
+        let trace = report.is_traced().then_some(Artifact::Trace);
+        let file = entry.store(output.artifacts().into_iter().chain(trace).collect());
         file.unwrap_or_else(|| self.file(id, None)).finish(output, report);
     }
 

@@ -34,6 +34,8 @@ impl State {
 
     fn outcome(&mut self, worker: WorkerId, outcome: Outcome, now: Instant) {
         let Outcome { lease, busy, result } = outcome;
+        let received = self.heard.unwrap_or(now);
+        let before = self.last_outcomes.insert(worker, received);
         let lease = match self.fleet.settle(worker, lease, now) {
             Verdict::Current(lease) => lease,
             Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
@@ -45,13 +47,15 @@ impl State {
         let Some(job) = entry.job() else { return };
         match result.and_then(|answer| job.check(number, answer)) {
             Ok(answer) => {
-                let stage = job.progress().stage;
+                let place = job.place(number);
                 let bytes = answer.byte_len() as u64;
                 entry.ledger.task_done(TaskTimes {
-                    stage,
+                    task: number,
+                    place,
                     worker,
                     sent: lease.since,
-                    received: now,
+                    received,
+                    before,
                     busy,
                     bytes,
                 });
@@ -105,6 +109,7 @@ impl State {
         let name = self.fleet.worker(worker).map(|worker| worker.name().to_owned());
         let Some(name) = name else { return };
         self.streams.remove(&worker);
+        self.last_outcomes.remove(&worker);
         let losses = self.fleet.dismiss(worker);
         tracing::info!(%worker, name, why, tasks = losses.len(), "worker lost");
         for loss in losses {
@@ -133,13 +138,30 @@ impl State {
         let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else {
             return;
         };
+        let cause = match &event {
+            Event::Done { task, .. } => Some(*task),
+            Event::Computed(_) | Event::Written { .. } => None,
+        };
         match job.apply(event) {
-            Ok(actions) => self.perform(id, actions, now),
+            Ok(actions) => {
+                self.note_waits(id, cause, &actions);
+                self.perform(id, actions, now);
+            }
             Err(error) => {
                 let message = format!("{}: {error}", job.progress().stage.name());
                 self.fail(id, cluster(message), now);
             }
         }
+    }
+
+    /// A trace shows which result let which tasks begin.
+    fn note_waits(&mut self, id: JobId, cause: Option<TaskNumber>, actions: &[Action]) {
+        let (Some(cause), Some(entry)) = (cause, self.jobs.get_mut(&id)) else { return };
+        let requests = actions.iter().flat_map(|action| match action {
+            Action::Enqueue(requests) => requests.as_slice(),
+            _ => &[],
+        });
+        requests.for_each(|request| entry.ledger.released(cause, request.task));
     }
 
     pub(super) fn perform(&mut self, id: JobId, actions: Vec<Action>, now: Instant) {

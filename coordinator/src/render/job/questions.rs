@@ -2,7 +2,10 @@
 
 use tessera_proto::{Answer, Failure, FailureKind, Work};
 
-use super::{Error, Job, State, tasks::Item};
+use super::{
+    Error, Job, State,
+    tasks::{Item, Place},
+};
 use crate::{canvas::TileIndex, fleet::TaskNumber};
 
 impl Job {
@@ -54,6 +57,19 @@ impl Job {
             (Some(Item::EncodeEnd), _) => format!("{stage}, last part (vae encoder)"),
             _ => stage.to_owned(),
         }
+    }
+
+    /// Where a task lies in the job.
+    #[must_use]
+    pub fn place(&self, task: TaskNumber) -> Place {
+        let (tile, step) = match (self.tasks.get(task), &self.state) {
+            (Some(Item::Group(group)), State::Denoising(_, pass)) => {
+                (Some(pass.first_tile(group).0), Some(pass.call(group).0 as u64))
+            }
+            (Some(Item::Decode(tile) | Item::Upscale(tile) | Item::Encode(tile)), _) => (Some(tile.0), None),
+            _ => (None, None),
+        };
+        Place { stage: self.progress.stage, tile, step }
     }
 
     /// Judges a result before it changes anything: one tensor, of the shape that the task implies, every value a number;

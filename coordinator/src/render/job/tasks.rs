@@ -28,6 +28,17 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// Where a task lies in its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The stage.
+    pub stage: Stage,
+    /// The tile, or the first one of its batch.
+    pub tile: Option<u32>,
+    /// The model call of a pass, from 0.
+    pub step: Option<u64>,
+}
+
 /// What a task is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Item {

@@ -1,0 +1,57 @@
+//! The flags of `tessera bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `tessera bench …`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+/// The kinds of `tessera bench`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure how busy simulated devices are kept in the hires pass, over real gRPC on loopback
+    ///
+    /// Without --tiles and --devices: a table of cases with the bounds that they must reach; exit code 1 if one is missed.
+    Scaling(Box<ScalingArgs>),
+}
+
+/// `tessera bench scaling`.
+#[derive(Debug, Args)]
+pub(crate) struct ScalingArgs {
+    /// Measure one case of this many tiles, columns x rows, instead of the table
+    #[arg(long, value_name = "5x5", requires = "devices")]
+    pub(crate) tiles: Option<String>,
+    /// Milliseconds that each device takes for a tile
+    #[arg(long, value_name = "47,86,86", value_delimiter = ',', requires = "tiles")]
+    pub(crate) devices: Vec<f64>,
+    /// Steps of the hires pass, one model call of every tile each
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) steps: u32,
+    /// A call takes so much more or less, as a share
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "tiles")]
+    pub(crate) jitter: f64,
+    /// Slow calls: their share of all, and how many times longer they take
+    #[arg(long, value_name = "0.01x5", requires = "tiles")]
+    pub(crate) slow: Option<String>,
+    /// Jobs at once
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "tiles")]
+    pub(crate) jobs: usize,
+    /// Runs with other jitter; the mean counts
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "tiles")]
+    pub(crate) seeds: u32,
+    /// Also measure the real engine: the demo model on 2 workers of one thread each against one; keep the machine quiet
+    #[arg(long, conflicts_with = "tiles")]
+    pub(crate) real: bool,
+    /// Also write when each task of the last run ran, for Perfetto (ui.perfetto.dev) or chrome://tracing
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

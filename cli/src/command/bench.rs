@@ -1,0 +1,169 @@
+//! `tessera bench`: flags in; a table of figures, each beside its bound, out.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::table::Table;
+use crate::{
+    args::{BenchArgs, BenchCommand, ScalingArgs},
+    atomic::Draft,
+    bench::{self, Case, Quantity},
+    environment::Environment,
+    exit::Failure,
+    output::{Output, Style},
+};
+
+/// Least speed of two workers of one thread against one.
+const TWO_WORKERS: f64 = 1.9;
+
+/// One measured case.
+#[derive(Debug, Serialize)]
+struct Row {
+    case: String,
+    dataflow: f64,
+    /// Not of the real engine.
+    dispatch_p99_ms: Option<f64>,
+    /// What `dataflow` counts: "share", "calls/s" or "x".
+    unit: &'static str,
+    bound: Option<f64>,
+    dispatch_bound_ms: Option<f64>,
+    reached: bool,
+}
+
+/// Measures.
+///
+/// # Errors
+/// A flag cannot be read, the cluster does not start, a bound is missed.
+pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure> {
+    let BenchCommand::Scaling(args) = args.command;
+    let cases = cases(&args)?;
+    let mut rows = Vec::new();
+    let mut events = Vec::new();
+    for case in &cases {
+        output.note(format_args!("{} …", case.name));
+        let (row, last) = measure(case).await?;
+        rows.push(row);
+        events = last;
+    }
+    if args.real {
+        let environment = Environment::of_process().map_err(Failure::failed)?;
+        output.note("the demo model on one worker, then on two …");
+        let ratio = tokio::task::block_in_place(|| bench::speedup(&environment.executable));
+        rows.push(Row::real(ratio.map_err(Failure::failed)?));
+    }
+    if let Some(path) = &args.trace {
+        let text = json!({ "displayTimeUnit": "ms", "traceEvents": events }).to_string();
+        let mut draft = Draft::create(path).map_err(Failure::usage)?;
+        draft.write(text.as_bytes()).map_err(Failure::failed)?;
+        Draft::publish(vec![draft]).map_err(Failure::failed)?;
+    }
+    if output.style() == Style::Json {
+        output.json(&rows)?
+    } else {
+        output.data(table(&rows))?
+    }
+    let missed: Vec<&str> = rows.iter().filter(|row| !row.reached).map(|row| row.case.as_str()).collect();
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(anyhow::anyhow!("below the bound: {}", missed.join("; "))))
+}
+
+/// The case that the flags describe, or all of the table.
+fn cases(args: &ScalingArgs) -> Result<Vec<Case>, Failure> {
+    let refuse = |text: String| Failure::usage(anyhow::Error::msg(text));
+    if args.steps == 0 || args.jobs == 0 || args.seeds == 0 {
+        return Err(refuse("--steps, --jobs and --seeds are at least 1".to_owned()));
+    }
+    let Some(tiles) = &args.tiles else { return Ok(bench::table(args.steps)) };
+    let sides = tiles.split_once('x').and_then(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)));
+    let sides = sides.filter(|&(x, y)| 0 < x && 0 < y);
+    let sides =
+        sides.ok_or_else(|| refuse(format!("--tiles is {tiles:?}, must be columns x rows as in 5x5")))?;
+    if let Some(ms) = args.devices.iter().find(|ms| **ms <= 0.0) {
+        return Err(refuse(format!("--devices holds {ms}, must be milliseconds above 0")));
+    }
+    let mut case =
+        Case { jobs: args.jobs, seeds: args.seeds, ..Case::new(sides, args.devices.clone(), args.steps) };
+    if 0.0 < args.jitter {
+        case.variation.push_str(&format!("~{}", args.jitter));
+    }
+    if let Some(slow) = &args.slow {
+        case.variation.push_str(&format!("/{slow}"));
+    }
+    case.check().map_err(Failure::usage)?;
+    case.job().map_err(Failure::usage)?;
+    Ok(vec![case])
+}
+
+/// A case's row, and the events of its last run.
+async fn measure(case: &Case) -> Result<(Row, Vec<Value>), Failure> {
+    let mut runs = Vec::new();
+    for seed in 0..case.seeds {
+        runs.push(Box::pin(bench::measure(case, seed)).await?);
+    }
+    let dispatch = runs.iter().map(|run| run.dispatch_p99_ms).fold(0.0, f64::max);
+    let dataflow = runs.iter().map(|run| run.value).sum::<f64>() / f64::from(case.seeds);
+    let reached = case.bound.is_none_or(|bound| bound <= dataflow)
+        && case.dispatch_bound.is_none_or(|bound| dispatch <= bound);
+    let row = Row {
+        case: case.name.clone(),
+        dataflow,
+        dispatch_p99_ms: Some(dispatch),
+        unit: match case.quantity {
+            Quantity::Busy => "share",
+            Quantity::Rate => "calls/s",
+        },
+        bound: case.bound,
+        dispatch_bound_ms: case.dispatch_bound,
+        reached,
+    };
+    Ok((row, runs.pop().map(|run| run.events).unwrap_or_default()))
+}
+
+fn table(rows: &[Row]) -> Table<5> {
+    let mut table = Table::new(["case", "dataflow", "must reach", "dispatch p99", ""]);
+    for row in rows {
+        let dispatch = row.dispatch_p99_ms.map(|ms| format!("{ms:.1} ms")).unwrap_or_default();
+        let dispatch_bound =
+            row.dispatch_bound_ms.map(|ms| format!(" (at most {ms} ms)")).unwrap_or_default();
+        let verdict = match (row.bound, row.reached) {
+            (None, _) => "",
+            (Some(_), true) => "reached",
+            (Some(_), false) => "MISSED",
+        };
+        table.row([
+            row.case.clone(),
+            row.figure(row.dataflow),
+            row.bound.map(|bound| row.figure(bound)).unwrap_or_default(),
+            format!("{dispatch}{dispatch_bound}"),
+            verdict.to_owned(),
+        ]);
+    }
+    table
+}
+
+// === impl Row ===
+
+impl Row {
+    fn real(ratio: f64) -> Self {
+        Self {
+            case: "demo model, 2 workers x 1 thread against 1 x 1".to_owned(),
+            dataflow: ratio,
+            dispatch_p99_ms: None,
+            unit: "x",
+            bound: Some(TWO_WORKERS),
+            dispatch_bound_ms: None,
+            reached: TWO_WORKERS <= ratio,
+        }
+    }
+
+    /// A number in the row's unit.
+    fn figure(&self, value: f64) -> String {
+        match self.unit {
+            "share" => format!("{:.1} %", value * 100.0),
+            "x" => format!("{value:.2}x"),
+            unit => format!("{value:.0} {unit}"),
+        }
+    }
+}

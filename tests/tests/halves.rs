@@ -1,5 +1,6 @@
 //! `tessera decode` and `tessera encode`: golden latents and pictures in, what torch made of them out.
 
+#[cfg(test)]
 mod odd;
 
 use std::{

@@ -2,7 +2,7 @@
 
 mod patience;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tessera_proto::{FailureClass, JobId, JobState, JobStatus};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -135,7 +135,10 @@ impl Follow<'_> {
     async fn impatient(&mut self, lack: Option<Lack>) -> Failure {
         self.cancel().await;
         let seconds = self.patience.unwrap_or_default().as_secs_f64();
-        let advice = "see `tessera workers`, or wait longer with --worker-wait";
+        let advice = match self.served().await {
+            Some(models) => format!("the workers serve {models}: choose one of these with --model"),
+            None => "see `tessera workers`, or wait longer with --worker-wait".to_owned(),
+        };
         match lack {
             Some(Lack::Another) => Failure::failed(anyhow::anyhow!(
                 "no worker is left that has the job's model, and no other connected within {seconds} s: {advice}"
@@ -144,6 +147,13 @@ impl Follow<'_> {
                 "no worker with the job's model connected within {seconds} s: {advice}"
             )),
         }
+    }
+
+    /// Names of the models that workers have, or none if there is no worker or no answer in time.
+    async fn served(&mut self) -> Option<String> {
+        let workers = self.interrupt.or(timeout(CANCEL, self.client.workers())).await?.ok()?.ok()?;
+        let names: BTreeSet<String> = workers.into_iter().map(|worker| worker.model_name).collect();
+        (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     /// Asks the coordinator to end the job, as far as it answers in time. A signal ends the wait.

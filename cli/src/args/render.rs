@@ -64,7 +64,8 @@ pub(crate) struct MachineArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Picture to write, replaced whole if it exists (default: tessera-SEED.png in this folder, never replaced)
+    /// Picture to write, replaced whole if it exists (default: tessera-SEED.png in this folder, or a decoded latent's own
+    /// name, never replaced)
     ///
     /// Its ending says its format: .png, .jpg or .jpeg, .webp (lossless), .tif or .tiff.
     #[arg(short, long, value_name = "OUT.png")]

@@ -69,7 +69,10 @@ fn a_port_that_is_taken() {
 fn a_model_that_nobody_serves() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
     let wait = ["--worker-wait", "1"];
-    says(&refused(at(cluster.url()).args(["--model", "unheard-of"]).args(wait)), &["no worker", "model"]);
+    says(
+        &refused(at(cluster.url()).args(["--model", "unheard-of"]).args(wait)),
+        &["no worker", "model", "the workers serve sim: choose one"],
+    );
     says(
         &refused(at(cluster.url()).model(&tessera_tests::model::tiny()).args(wait)),
         &["no worker", "model"],

@@ -118,6 +118,8 @@ enum Command {
         job: JobId,
         result: Result<(), String>,
     },
+    /// The fleet wants to hand out tasks at this time.
+    Turn,
     Tick,
     Stop,
 }

@@ -11,8 +11,14 @@
 //!               └─ worker lost, ───┘
 //!                  task failed once
 //! ```
+//!
+//! A task may have two leases at once, on two workers: see `placement`.
 
+mod account;
+mod need;
+mod placement;
 mod queue;
+mod speed;
 mod worker;
 
 use std::{
@@ -22,8 +28,11 @@ use std::{
 
 use tessera_proto::{Digest, Hello, JobId, LeaseId, WorkerId};
 
+pub use need::{Line, Need, Priority, TaskName, TaskNumber};
+pub use placement::Placement;
 use queue::Queue;
-pub use queue::{Line, Need, Priority, TaskName, TaskNumber};
+pub use queue::Standing;
+pub use speed::{Class, Kind};
 pub use worker::Worker;
 
 /// Tasks that a worker holds at most: one runs, one is ready, so that the device never waits for the network.
@@ -38,11 +47,11 @@ pub struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
     queue: Queue,
     leases: HashMap<LeaseId, Lease>,
-    /// The worker that has each line of tasks.
-    homes: HashMap<Line, WorkerId>,
     next_worker: u64,
     next_lease: u64,
     stale: u64,
+    duplicates: u64,
+    taken_back: u64,
 }
 
 /// A task in a worker's hands.
@@ -54,6 +63,10 @@ pub struct Lease {
     pub worker: WorkerId,
     /// When it was handed out.
     pub since: Instant,
+    /// What its job has paid for it.
+    paid: f64,
+    /// The same task's other lease, while both run.
+    twin: Option<LeaseId>,
 }
 
 /// A task that was just given to a worker.
@@ -72,7 +85,7 @@ pub struct Order {
 /// What an outcome is worth.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It counts: the task is no longer leased.
+    /// It counts: [accept](Fleet::accept) it or [try it again](Fleet::retry).
     Current(Lease),
     /// Its lease is void: drop it.
     Stale,
@@ -107,14 +120,16 @@ impl Fleet {
 
     /// The worker takes no more tasks, but finishes the one that it runs, its oldest. Returns the leases of the others,
     /// which are void: their tasks wait again, and this counts as no loss.
-    pub fn drain(&mut self, id: WorkerId) -> Vec<LeaseId> {
+    pub fn drain(&mut self, id: WorkerId, now: Instant) -> Vec<LeaseId> {
         let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
         worker.draining = true;
-        self.homes.retain(|_, home| *home != id);
-        let void: Vec<LeaseId> = worker.leases.iter().skip(1).copied().collect();
+        let void: Vec<LeaseId> = worker.hands.iter().skip(1).map(|hand| hand.lease).collect();
+        self.queue.leave(id);
         for &lease in &void {
-            if let Some(Lease { need, .. }) = self.release(id, lease) {
-                self.queue.push(need);
+            if let Some(held) = self.void(id, lease, now)
+                && !self.has_twin(&held)
+            {
+                self.queue.push(held.need);
             }
         }
         void
@@ -126,74 +141,90 @@ impl Fleet {
         self.workers.get(&worker).is_some_and(|worker| worker.draining && worker.in_hand() == 0)
     }
 
-    /// The worker is gone: its tasks wait again, ahead of the others of their rank.
+    /// The worker is gone: its tasks wait again, unless another one runs them too.
     pub fn dismiss(&mut self, id: WorkerId) -> Vec<Loss> {
         let Some(worker) = self.workers.remove(&id) else { return Vec::new() };
-        self.homes.retain(|_, home| *home != id);
-        let mut lost: Vec<LeaseId> = self.leases_of(id).collect();
-        lost.sort_unstable();
+        self.queue.leave(id);
         // One that left in order is not suspected of having died of its task.
         let losses = u32::from(!worker.draining);
-        lost.into_iter().filter_map(|lease| self.lose(lease, losses)).collect()
+        worker.hands.iter().filter_map(|hand| self.lose(hand.lease, losses)).collect()
     }
 
-    /// Workers not heard of since `silence` ago, and those that hold a task for longer than `task_timeout`.
+    /// Workers not heard of since `silence` ago, and those that are at one task for longer than `task_timeout`.
     #[must_use]
     pub fn overdue(&self, now: Instant, silence: Duration, task_timeout: Duration) -> Vec<WorkerId> {
         let overdue = |worker: &Worker| {
             let silent = silence < now.saturating_duration_since(worker.last_seen);
-            // The oldest task is the one that runs, since it came or the one before it was done.
-            let oldest = worker.leases.first().and_then(|lease| self.leases.get(lease));
-            let since =
-                oldest.map(|lease| worker.last_outcome.map_or(lease.since, |done| done.max(lease.since)));
-            silent || since.is_some_and(|since| task_timeout < now.saturating_duration_since(since))
+            let busy = worker.busy_since();
+            silent || busy.is_some_and(|since| task_timeout < now.saturating_duration_since(since))
         };
         self.workers.iter().filter(|(_, worker)| overdue(worker)).map(|(&id, _)| id).collect()
     }
 
-    /// A task waits for a worker.
-    pub fn enqueue(&mut self, need: Need) {
-        self.queue.push(need);
+    /// A job may have tasks from now on, and has this standing beside others.
+    pub fn admit(&mut self, job: JobId, standing: Standing) {
+        self.queue.admit(job, standing);
     }
 
-    /// A job ended: its tasks wait no more. Returns the leases that are void now, and their workers.
-    pub fn drop_job(&mut self, job: JobId) -> Vec<(WorkerId, LeaseId)> {
-        self.queue.drop_job(job);
-        self.homes.retain(|line, _| line.job != job);
-        let of_job = |lease: &Lease| lease.need.task.job == job;
-        let void: Vec<_> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| of_job(lease))
-            .map(|(&id, lease)| (lease.worker, id))
-            .collect();
-        for (worker, lease) in &void {
-            self.release(*worker, *lease);
+    /// A task waits for a worker.
+    pub fn enqueue(&mut self, need: Need) {
+        self.queue.push_new(need);
+    }
+
+    /// A job's tasks wait no more. Returns the leases that are void now, and their workers.
+    pub fn clear_job(&mut self, job: JobId, now: Instant) -> Vec<(WorkerId, LeaseId)> {
+        self.queue.clear(job);
+        let of_job = self.leases.iter().filter(|(_, lease)| lease.need.task.job == job);
+        let mut void: Vec<_> = of_job.map(|(&id, lease)| (lease.worker, id)).collect();
+        void.sort_unstable();
+        for &(worker, lease) in &void {
+            let _ = self.void(worker, lease, now);
         }
         void
     }
 
-    /// Judges an outcome by its lease.
-    pub fn settle(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Verdict {
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.last_outcome = Some(now);
-        }
-        let current = self.leases.get(&lease).is_some_and(|lease| lease.worker == worker);
-        match self.release(worker, lease) {
-            Some(lease) if current => {
-                if let Some(worker) = self.workers.get_mut(&worker) {
-                    worker.tasks_done += 1;
-                }
-                Verdict::Current(lease)
-            }
-            _ => {
-                self.stale += 1;
-                Verdict::Stale
-            }
-        }
+    /// A job is over. Returns what [`clear_job`](Self::clear_job) does.
+    pub fn drop_job(&mut self, job: JobId, now: Instant) -> Vec<(WorkerId, LeaseId)> {
+        let void = self.clear_job(job, now);
+        self.queue.remove(job);
+        void
     }
 
-    /// The task failed on `lease.worker`: it waits again, for another worker where there is one.
+    /// Judges an outcome by its lease. `busy` is the time in the network, of a task that succeeded.
+    pub fn settle(
+        &mut self,
+        worker: WorkerId,
+        lease: LeaseId,
+        busy: Option<Duration>,
+        now: Instant,
+    ) -> Verdict {
+        let took = self.workers.get_mut(&worker).and_then(|worker| worker.ended(lease, busy, now));
+        if self.leases.get(&lease).is_none_or(|held| held.worker != worker) {
+            self.stale += 1;
+            return Verdict::Stale;
+        }
+        let Some(held) = self.leases.remove(&lease) else { return Verdict::Stale };
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.tasks_done += 1;
+        }
+        self.queue.settle(held.need.task.job, held.paid, took.map(|took| took.as_secs_f64()));
+        Verdict::Current(held)
+    }
+
+    /// An outcome is good. Returns the task's other lease, which is void now, and its worker.
+    pub fn accept(&mut self, lease: &Lease, now: Instant) -> Option<(WorkerId, LeaseId)> {
+        self.queue.accepted(lease.need.task.job);
+        if let Some(line) = lease.need.line {
+            self.queue.move_line(line, lease.worker);
+        }
+        let twin = lease.twin?;
+        let worker = self.leases.get(&twin)?.worker;
+        let _ = self.void(worker, twin, now);
+        Some((worker, twin))
+    }
+
+    /// The task failed on `lease.worker`: it waits again, for another worker where there is one, unless another one runs
+    /// it too.
     ///
     /// Returns whether it does; a task fails for good the second time.
     pub fn retry(&mut self, lease: Lease) -> bool {
@@ -202,25 +233,21 @@ impl Fleet {
         }
         // Elsewhere means that the line moves.
         if let Some(line) = lease.need.line {
-            self.homes.remove(&line);
+            self.queue.free_line(line);
         }
-        let need = Need { failures: 1, avoid: Some(lease.worker), ..lease.need };
-        self.queue.push(need);
+        match lease.twin.and_then(|twin| self.leases.get_mut(&twin)) {
+            Some(twin) => {
+                twin.need.failures = 1;
+                twin.twin = None;
+            }
+            None => self.queue.push(Need { failures: 1, avoid: Some(lease.worker), ..lease.need }),
+        }
         true
     }
 
-    /// Hands waiting tasks to workers with a free hand: the most urgent task first, to the least loaded worker.
-    pub fn assign(&mut self, now: Instant) -> Vec<Order> {
-        let mut orders = Vec::new();
-        for in_hand in 0..IN_HAND {
-            let free: Vec<WorkerId> = self.free_workers(in_hand);
-            for id in free {
-                if let Some(order) = self.assign_one(id, now) {
-                    orders.push(order);
-                }
-            }
-        }
-        orders
+    /// There is no work behind a lease: it is as if it had not been given.
+    pub fn discard(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) {
+        let _ = self.void(worker, lease, now);
     }
 
     /// Forgets which worker has a tensor; returns the workers that had it.
@@ -247,56 +274,51 @@ impl Fleet {
         self.stale
     }
 
-    fn free_workers(&self, in_hand: usize) -> Vec<WorkerId> {
-        let free = |worker: &Worker| worker.in_hand() == in_hand && !worker.draining;
-        self.workers.iter().filter(|(_, worker)| free(worker)).map(|(&id, _)| id).collect()
+    /// Tasks that a second worker was given while the first one was late with them.
+    #[must_use]
+    pub const fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
-    fn assign_one(&mut self, id: WorkerId, now: Instant) -> Option<Order> {
-        let model = self.workers.get(&id)?.model().hash;
-        let alone =
-            self.workers.values().filter(|worker| worker.model().hash == model && !worker.draining).count()
-                < 2;
-        let homes = &self.homes;
-        let at_home =
-            |need: &Need| need.line.and_then(|line| homes.get(&line)).is_none_or(|home| *home == id);
-        let need = self.queue.pop(model, |need| at_home(need) && (alone || need.avoid != Some(id)))?;
-        if let Some(line) = need.line {
-            self.homes.insert(line, id);
-        }
-        self.next_lease += 1;
-        let lease = LeaseId::new(self.next_lease);
-        let worker = self.workers.get_mut(&id)?;
-        let send = need.tensors.iter().copied().filter(|&digest| worker.kept.insert(digest)).collect();
-        worker.leases.insert(lease);
-        let order = Order { worker: id, lease, task: need.task, send };
-        self.leases.insert(lease, Lease { need, worker: id, since: now });
-        Some(order)
-    }
-
-    fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = LeaseId> {
-        self.leases.iter().filter(move |(_, lease)| lease.worker == worker).map(|(&id, _)| id)
+    /// Tasks that were taken back from behind another one.
+    #[must_use]
+    pub const fn taken_back(&self) -> u64 {
+        self.taken_back
     }
 
     fn lose(&mut self, lease: LeaseId, losses: u32) -> Option<Loss> {
-        let Lease { need, worker, .. } = self.leases.remove(&lease)?;
-        let task = need.task;
-        let losses = need.losses + losses;
+        let held = self.leases.remove(&lease)?;
+        let (task, worker) = (held.need.task, held.worker);
+        self.queue.settle(task.job, held.paid, None);
+        let losses = held.need.losses + losses;
+        if let Some(twin) = held.twin.and_then(|twin| self.leases.get_mut(&twin)) {
+            twin.need.losses = losses;
+            twin.twin = None;
+            return None;
+        }
         if MAX_LOSSES < losses {
             return Some(Loss::GivenUp(task));
         }
-        self.queue.push(Need { losses, avoid: Some(worker), ..need });
+        self.queue.push(Need { losses, avoid: Some(worker), ..held.need });
         Some(Loss::Requeued(task))
     }
 
-    fn release(&mut self, worker: WorkerId, lease: LeaseId) -> Option<Lease> {
+    /// Takes a lease away from its worker.
+    fn void(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Lease> {
+        let held = self.leases.remove(&lease)?;
         if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.leases.remove(&lease);
+            worker.release(lease, now);
         }
-        match self.leases.get(&lease) {
-            Some(held) if held.worker == worker => self.leases.remove(&lease),
-            _ => None,
+        self.queue.settle(held.need.task.job, held.paid, None);
+        if let Some(twin) = held.twin.and_then(|twin| self.leases.get_mut(&twin)) {
+            twin.twin = None;
         }
+        Some(held)
+    }
+
+    /// Whether another worker runs the task of a lease that is gone.
+    fn has_twin(&self, lease: &Lease) -> bool {
+        lease.twin.is_some_and(|twin| self.leases.contains_key(&twin))
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Options,
-    fleet::Fleet,
+    fleet::{Fleet, Standing},
     render::{Job, Plan, Source},
     store::Artifacts,
 };
@@ -51,6 +51,8 @@ pub(super) struct State {
     last_outcomes: HashMap<WorkerId, Instant>,
     /// When the outcome came that is being dealt with.
     heard: Option<Instant>,
+    /// When the fleet is asked again at the latest.
+    armed: Option<Instant>,
 }
 
 // === impl State ===
@@ -75,6 +77,7 @@ impl State {
             origin: Instant::now(),
             last_outcomes: HashMap::new(),
             heard: None,
+            armed: None,
         }
     }
 
@@ -103,6 +106,7 @@ impl State {
             Command::Gone { worker } => self.dismiss(worker, "hung up", now),
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
+            Command::Turn => {}
             Command::Tick => self.tick(now),
             Command::Stop => {
                 self.streams.clear();
@@ -215,6 +219,7 @@ impl State {
             return;
         };
         let (job, actions) = Job::new(plan, std::mem::take(source));
+        self.fleet.admit(id, Standing { order: entry.order, ..Standing::default() });
         entry.run(job);
         self.perform(id, actions, now);
     }
@@ -245,7 +250,7 @@ impl State {
     }
 
     fn end(&mut self, id: JobId, state: JobState, failure: Option<JobFailure>, now: Instant) {
-        for (worker, lease) in self.fleet.drop_job(id) {
+        for (worker, lease) in self.fleet.drop_job(id, now) {
             self.tell(worker, ToWorker::Withdraw { lease });
         }
         self.release_tensors(id);

@@ -101,6 +101,22 @@ impl Cells {
         around.filter(move |&other| other != tile)
     }
 
+    /// How many tiles are reached from `tile` in 0, 1, 2 … steps from neighbour to neighbour, itself among them; ends with
+    /// the last step that reaches more than the one before.
+    pub fn ripples(&self, tile: TileIndex) -> impl Iterator<Item = usize> {
+        let (row, column) = self.tile_place(tile);
+        let mut reached = Some((own(row), own(column)));
+        std::iter::from_fn(move || {
+            let (rows, columns) = reached.take()?;
+            let wider = (self.y.widen(&rows), self.x.widen(&columns));
+            if wider != (rows.clone(), columns.clone()) {
+                reached = Some(wider);
+            }
+            // Two tiles share a cell if they do on both axes, so the distance is the longer one of both.
+            Some(rows.len() * columns.len())
+        })
+    }
+
     /// Row and column of a cell.
     const fn place(&self, cell: CellIndex) -> (usize, usize) {
         let columns = self.x.tiles.len();
@@ -138,12 +154,23 @@ impl Cuts {
         Self { tiles: tiles.collect(), intervals: intervals.collect(), edges }
     }
 
+    /// The tiles of the axis that share an interval with one of a run of tiles.
+    fn widen(&self, tiles: &Range<usize>) -> Range<usize> {
+        let (first, last) = (self.reach(tiles.start), self.reach(tiles.end - 1));
+        first.start as usize..last.end as usize
+    }
+
     /// The tiles of the axis that share an interval with `tile`, itself among them.
     fn reach(&self, tile: usize) -> Range<u32> {
         let own = &self.intervals[tile];
         let (first, last) = (own.start as usize, own.end as usize - 1);
         self.tiles[first].start..self.tiles[last].end
     }
+}
+
+/// The run of one tile.
+const fn own(tile: usize) -> Range<usize> {
+    tile..tile + 1
 }
 
 /// The row-major numbers of all pairs, in ascending order; the product of all rows and columns fits 32 bits.

@@ -1,87 +1,170 @@
-//! Tasks that wait for a worker: needs in, the most urgent one that a worker can run out.
+//! Tasks that wait for a worker: needs in; jobs in the order of their turn, and their tasks in the order of urgency, out.
+//!
+//! **Whose turn it is.** Each job pays for the device time of its tasks, the less per second the more it weighs, and the one
+//! that has paid least is next (start-time fair queueing; Goyal, Vin and Cheng 1996). Jobs of one user pay together as
+//! one. A job that comes, or comes back, begins where the others are: it neither waits for what they had before nor makes
+//! up for what it did not use.
 
 use std::collections::{BTreeMap, HashMap};
 
-use tessera_proto::{Digest, JobId, WorkerId};
+use tessera_proto::{JobId, WorkerId};
 
-/// A task's number within its job; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskNumber(pub u64);
+use super::{Line, Need, account::Account};
 
-/// A task among those of all jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskName {
-    /// The job it belongs to.
-    pub job: JobId,
-    /// Its number there.
-    pub number: TaskNumber,
+/// How much of the fleet a job gets beside others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// When it was submitted, as a running number: of two that have paid the same, the older is first.
+    pub order: u64,
+    /// Whose it is; all jobs of a user together get as much as those of another.
+    pub user: String,
+    /// Its share beside other jobs, above 0.
+    pub weight: f64,
 }
 
-/// Who comes first: compared field by field, the smallest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Priority {
-    /// When the job was submitted, as a running number.
-    pub job: u64,
-    /// Stage of the job, then the model call in it: what is behind holds others up.
-    pub call: u64,
-    /// `u32::MAX` less the tiles that wait for this one: the middle of the canvas goes before its rim.
-    pub rank: u32,
-}
-
-/// Tasks of a job that build on one another: what one leaves on its worker spares the next one work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Line {
-    /// The job.
-    pub job: JobId,
-    /// Which of its lines.
-    pub index: u32,
-}
-
-/// What a task needs to be run.
-#[derive(Debug, Clone)]
-pub struct Need {
-    /// The task.
-    pub task: TaskName,
-    /// Hash of the model.
-    pub model: [u8; 32],
-    /// Who comes first.
-    pub priority: Priority,
-    /// Tensors that its work names.
-    pub tensors: Vec<Digest>,
-    /// The line of tasks that it goes on with: it waits for the worker that has the line, as long as that lives.
-    pub line: Option<Line>,
-    /// Times it failed on a worker.
-    pub failures: u32,
-    /// Times it lost its worker.
-    pub losses: u32,
-    /// A worker that should not get it again while there is another.
-    pub avoid: Option<WorkerId>,
-}
-
-/// Waiting tasks, by model and then by urgency.
+/// All jobs with tasks.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    by_model: HashMap<[u8; 32], BTreeMap<(Priority, TaskName), Need>>,
+    jobs: BTreeMap<JobId, Account>,
+    /// The worker that has each line of tasks.
+    homes: HashMap<Line, WorkerId>,
+    /// What the job whose turn it last was had paid.
+    clock: f64,
+}
+
+// === impl Standing ===
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { order: 0, user: String::new(), weight: 1.0 }
+    }
 }
 
 // === impl Queue ===
 
 impl Queue {
+    /// A job may have tasks from now on.
+    pub(super) fn admit(&mut self, job: JobId, standing: Standing) {
+        self.jobs.insert(job, Account::new(standing));
+    }
+
+    /// A task waits.
     pub(super) fn push(&mut self, need: Need) {
-        self.by_model.entry(need.model).or_default().insert((need.priority, need.task), need);
-    }
-
-    /// Takes the most urgent task for `model` that `fits`.
-    pub(super) fn pop(&mut self, model: [u8; 32], fits: impl Fn(&Need) -> bool) -> Option<Need> {
-        let waiting = self.by_model.get_mut(&model)?;
-        let key = waiting.iter().find(|(_, need)| fits(need)).map(|(&key, _)| key)?;
-        waiting.remove(&key)
-    }
-
-    pub(super) fn drop_job(&mut self, job: JobId) {
-        for waiting in self.by_model.values_mut() {
-            waiting.retain(|(_, task), _| task.job != job);
+        let home = need.line.and_then(|line| self.homes.get(&line)).copied();
+        let clock = self.clock;
+        let account = self.account(need.task.job);
+        if !account.is_active() {
+            account.paid = account.paid.max(clock);
         }
-        self.by_model.retain(|_, waiting| !waiting.is_empty());
+        account.push(need, home);
+    }
+
+    /// A task waits for the first time.
+    pub(super) fn push_new(&mut self, mut need: Need) {
+        need.due = self.account(need.task.job).done + need.slack;
+        self.push(need);
+    }
+
+    /// The jobs on this model with a task that the worker may run, in the order of their turn.
+    pub(super) fn in_turn(&self, model: [u8; 32], worker: WorkerId) -> Vec<(JobId, &Account)> {
+        let waiting = self.jobs.iter().filter(|(_, account)| account.model == model && account.waits_for(worker));
+        let mut waiting: Vec<_> = waiting.map(|(&job, account)| (job, account)).collect();
+        waiting.sort_by(|(_, a), (_, b)| {
+            a.paid.total_cmp(&b.paid).then_with(|| a.standing.order.cmp(&b.standing.order))
+        });
+        waiting
+    }
+
+    /// Tasks on this model that any worker may run.
+    pub(super) fn free(&self, model: [u8; 32]) -> usize {
+        self.jobs.values().filter(|account| account.model == model).map(|account| account.free.len()).sum()
+    }
+
+    /// A task that waited is handed to a worker, which is expected to take `seconds` for it. Returns what its job pays.
+    pub(super) fn take(&mut self, need: &Need, worker: WorkerId, seconds: Option<f64>) -> f64 {
+        if let Some(line) = need.line {
+            self.homes.insert(line, worker);
+        }
+        let price = self.price(need.task.job);
+        let clock = self.clock;
+        let account = self.account(need.task.job);
+        account.remove(need, worker);
+        if let Some(line) = need.line {
+            account.settle_line(line, worker);
+        }
+        account.leased += 1;
+        let paid = price * seconds.unwrap_or(account.usual);
+        let clock = clock.max(account.paid);
+        account.paid += paid;
+        self.clock = clock;
+        paid
+    }
+
+    /// A lease more on a task that is handed out already, or one less.
+    pub(super) fn leased(&mut self, job: JobId, change: isize) {
+        let account = self.account(job);
+        account.leased = account.leased.saturating_add_signed(change);
+    }
+
+    /// A task for which the job has paid took `seconds`; `None` = it was not run, or did not end.
+    pub(super) fn settle(&mut self, job: JobId, paid: f64, seconds: Option<f64>) {
+        let price = self.price(job);
+        let account = self.account(job);
+        account.leased = account.leased.saturating_sub(1);
+        account.paid += price * seconds.unwrap_or(0.0) - paid;
+        if let Some(seconds) = seconds {
+            account.usual = seconds;
+        }
+    }
+
+    /// One more result was accepted.
+    pub(super) fn accepted(&mut self, job: JobId) {
+        self.account(job).done += 1;
+    }
+
+    /// The worker has this line from now on.
+    pub(super) fn move_line(&mut self, line: Line, worker: WorkerId) {
+        self.homes.insert(line, worker);
+    }
+
+    /// Nobody has this line from now on.
+    pub(super) fn free_line(&mut self, line: Line) {
+        self.homes.remove(&line);
+    }
+
+    /// The worker takes no more tasks: what waited for it waits for any.
+    pub(super) fn leave(&mut self, worker: WorkerId) {
+        self.homes.retain(|_, home| *home != worker);
+        self.jobs.values_mut().for_each(|account| account.leave(worker));
+    }
+
+    /// The job's tasks wait no more.
+    pub(super) fn clear(&mut self, job: JobId) {
+        self.homes.retain(|line, _| line.job != job);
+        if let Some(account) = self.jobs.get_mut(&job) {
+            account.free.clear();
+            account.homed.clear();
+        }
+    }
+
+    /// The job is over.
+    pub(super) fn remove(&mut self, job: JobId) {
+        self.clear(job);
+        self.jobs.remove(&job);
+    }
+
+    /// What a job pays for a second of a device.
+    fn price(&self, job: JobId) -> f64 {
+        let Some(own) = self.jobs.get(&job) else { return 1.0 };
+        let of_user = |account: &&Account| {
+            account.model == own.model && account.is_active() && account.standing.user == own.standing.user
+        };
+        let together: f64 = self.jobs.values().filter(of_user).map(|account| account.standing.weight).sum();
+        let most = self.jobs.values().filter(of_user).map(|account| account.standing.weight).fold(0.0, f64::max);
+        if together <= 0.0 { 1.0 / own.standing.weight } else { together / (most * own.standing.weight) }
+    }
+
+    fn account(&mut self, job: JobId) -> &mut Account {
+        self.jobs.entry(job).or_insert_with(|| Account::new(Standing::default()))
     }
 }

@@ -13,31 +13,57 @@ fn hello(name: &str) -> Hello {
     Hello { name: name.into(), device: "sim:1".into(), model: ModelFacts::simulated() }
 }
 
+const CLASS: Class = Class { kind: Kind::Denoise, part: 2, shape: [1, 4, 96, 96] };
+
 fn need(number: u64, call: u64) -> Need {
-    Need {
-        task: TaskName { job: JOB, number: TaskNumber(number) },
-        model: ModelFacts::simulated().hash,
-        priority: Priority { job: 0, call, rank: 0 },
-        tensors: Vec::new(),
-        line: None,
-        failures: 0,
-        losses: 0,
-        avoid: None,
+    let task = TaskName { job: JOB, number: TaskNumber(number) };
+    Need::new(task, ModelFacts::simulated().hash, CLASS, Priority { call, rank: 0 })
+}
+
+/// The answer to a lease: all of them take no time in the network.
+fn settle(fleet: &mut Fleet, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Lease> {
+    match fleet.settle(worker, lease, Some(Duration::ZERO), now) {
+        Verdict::Current(lease) => {
+            fleet.accept(&lease, now);
+            Some(lease)
+        }
+        Verdict::Stale => None,
     }
+}
+
+fn failed(fleet: &mut Fleet, order: &Order, now: Instant) -> Lease {
+    match fleet.settle(order.worker, order.lease, None, now) {
+        Verdict::Current(lease) => lease,
+        Verdict::Stale => panic!("the lease holds"),
+    }
+}
+
+fn assign(fleet: &mut Fleet, now: Instant) -> Vec<Order> {
+    fleet.assign(now).orders
 }
 
 fn numbers(orders: &[Order]) -> Vec<(u64, u64)> {
     orders.iter().map(|order| (order.worker.get(), order.task.number.0)).collect()
 }
 
+const MS: Duration = Duration::from_millis(1);
+
 #[test]
-fn every_worker_gets_a_first_task_before_any_gets_a_second() {
-    let (mut fleet, now) = (Fleet::default(), Instant::now());
-    fleet.enlist(hello("a"), now);
-    fleet.enlist(hello("b"), now);
-    (0..5).for_each(|number| fleet.enqueue(need(number, 9 - number)));
-    assert_eq!(numbers(&fleet.assign(now)), [(1, 4), (2, 3), (1, 2), (2, 1)]);
-    assert!(fleet.assign(now).is_empty(), "both hands are full");
+fn a_worker_gets_its_next_task_just_before_it_ends_the_present_one() {
+    let (mut fleet, start) = (Fleet::default(), Instant::now());
+    let worker = fleet.enlist(hello("a"), start);
+    fleet.enlist(hello("b"), start);
+    (0..6).for_each(|number| fleet.enqueue(need(number, 9 - number)));
+    let first = assign(&mut fleet, start);
+    assert_eq!(numbers(&first), [(1, 5), (2, 4)], "the most urgent one first, and one each");
+    assert_eq!(numbers(&assign(&mut fleet, start + 99 * MS)), [], "how long they take is not known");
+    settle(&mut fleet, worker, first[0].lease, start + 100 * MS);
+    assert_eq!(numbers(&assign(&mut fleet, start + 100 * MS)), [(1, 3)]);
+    assert_eq!(numbers(&assign(&mut fleet, start + 190 * MS)), [], "it takes 10 ms more");
+    let turn = fleet.next_turn(start + 190 * MS).unwrap() - start;
+    assert!((190 * MS..199 * MS).contains(&turn), "the next task is sent {turn:?} after the start");
+    assert_eq!(numbers(&assign(&mut fleet, start + turn)), [(1, 2)]);
+    assert_eq!(numbers(&assign(&mut fleet, start + 199 * MS)), [], "both hands are full");
 }
 
 #[test]
@@ -46,15 +72,15 @@ fn a_line_of_tasks_stays_on_its_worker_until_that_is_gone() {
     let workers = [fleet.enlist(hello("a"), now), fleet.enlist(hello("b"), now)];
     let next = |number, index| Need { line: Some(Line { job: JOB, index }), ..need(number, number) };
     (0..4).for_each(|number| fleet.enqueue(next(number, u32::try_from(number % 2).unwrap())));
-    let orders = fleet.assign(now);
+    let orders = assign(&mut fleet, now);
     assert_eq!(numbers(&orders), [(1, 0), (2, 1), (1, 2), (2, 3)], "line 0 on one, line 1 on the other");
     for order in orders {
-        assert!(matches!(fleet.settle(order.worker, order.lease, now), Verdict::Current(_)));
+        assert!(settle(&mut fleet, order.worker, order.lease, now).is_some());
     }
     (4..6).for_each(|number| fleet.enqueue(next(number, 0)));
-    assert_eq!(numbers(&fleet.assign(now)), [(1, 4), (1, 5)], "the other one is idle, but has not the line");
+    assert_eq!(numbers(&assign(&mut fleet, now)), [(1, 4), (1, 5)], "the other one is idle, but has not the line");
     assert_eq!(fleet.dismiss(workers[0]).len(), 2);
-    assert_eq!(numbers(&fleet.assign(now)), [(2, 4), (2, 5)], "it moves when its worker is gone");
+    assert_eq!(numbers(&assign(&mut fleet, now)), [(2, 4), (2, 5)], "it moves when its worker is gone");
 }
 
 #[test]
@@ -62,14 +88,14 @@ fn a_lost_workers_tasks_go_elsewhere_and_its_late_outcome_is_dropped() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
     let first = fleet.enlist(hello("a"), now);
     fleet.enqueue(need(0, 0));
-    let order = fleet.assign(now).remove(0);
+    let order = assign(&mut fleet, now).remove(0);
     assert_eq!(fleet.dismiss(first), [Loss::Requeued(order.task)]);
     let second = fleet.enlist(hello("b"), now);
-    let again = fleet.assign(now).remove(0);
+    let again = assign(&mut fleet, now).remove(0);
     assert_eq!((again.worker, again.task), (second, order.task));
-    assert!(matches!(fleet.settle(first, order.lease, now), Verdict::Stale));
-    assert!(matches!(fleet.settle(second, again.lease, now), Verdict::Current(_)));
-    assert!(matches!(fleet.settle(second, again.lease, now), Verdict::Stale), "a result counts once");
+    assert!(settle(&mut fleet, first, order.lease, now).is_none());
+    assert!(settle(&mut fleet, second, again.lease, now).is_some());
+    assert!(settle(&mut fleet, second, again.lease, now).is_none(), "a result counts once");
     assert_eq!(fleet.stale(), 2);
 }
 
@@ -79,13 +105,13 @@ fn a_task_that_kills_its_workers_is_given_up() {
     fleet.enqueue(need(0, 0));
     for round in 0..=MAX_LOSSES {
         let worker = fleet.enlist(hello("victim"), now);
-        let order = fleet.assign(now).remove(0);
+        let order = assign(&mut fleet, now).remove(0);
         let expected =
             if round < MAX_LOSSES { Loss::Requeued(order.task) } else { Loss::GivenUp(order.task) };
         assert_eq!(fleet.dismiss(worker), [expected], "round {round}");
     }
     fleet.enlist(hello("survivor"), now);
-    assert!(fleet.assign(now).is_empty());
+    assert!(assign(&mut fleet, now).is_empty());
 }
 
 #[test]
@@ -94,13 +120,13 @@ fn a_failed_task_is_tried_once_more_on_another_worker() {
     let first = fleet.enlist(hello("a"), now);
     let second = fleet.enlist(hello("b"), now);
     fleet.enqueue(need(0, 0));
-    let order = fleet.assign(now).remove(0);
+    let order = assign(&mut fleet, now).remove(0);
     assert_eq!(order.worker, first);
-    let Verdict::Current(lease) = fleet.settle(first, order.lease, now) else { panic!("the lease holds") };
+    let lease = failed(&mut fleet, &order, now);
     assert!(fleet.retry(lease));
-    let order = fleet.assign(now).remove(0);
+    let order = assign(&mut fleet, now).remove(0);
     assert_eq!(order.worker, second, "the first worker is avoided");
-    let Verdict::Current(lease) = fleet.settle(second, order.lease, now) else { panic!("the lease holds") };
+    let lease = failed(&mut fleet, &order, now);
     assert!(!fleet.retry(lease), "twice is enough");
 }
 
@@ -110,8 +136,10 @@ fn conditioning_is_sent_once_per_worker() {
     fleet.enlist(hello("a"), now);
     let digest = Digest::new([1; 32]);
     (0..2).for_each(|number| fleet.enqueue(Need { tensors: vec![digest], ..need(number, 0) }));
-    let sent: Vec<_> = fleet.assign(now).into_iter().map(|order| order.send).collect();
-    assert_eq!(sent, [vec![digest], vec![]]);
+    let first = assign(&mut fleet, now).remove(0);
+    settle(&mut fleet, first.worker, first.lease, now);
+    let second = assign(&mut fleet, now).remove(0);
+    assert_eq!([first.send, second.send], [vec![digest], vec![]]);
     assert_eq!(fleet.forget(digest).len(), 1);
     assert!(fleet.forget(digest).is_empty());
 }
@@ -128,35 +156,44 @@ fn silent_and_stuck_workers_are_overdue() {
     assert_eq!(overdue(&fleet, minute + minute / 2), [silent]);
     fleet.dismiss(silent);
     fleet.enqueue(need(0, 0));
-    fleet.assign(start);
+    assign(&mut fleet, start);
     fleet.heard(stuck, start + 11 * minute);
     assert_eq!(overdue(&fleet, 11 * minute), [stuck]);
+}
+
+/// Two tasks in the hands of one worker, which takes 100 ms for each: the first runs, the second is behind it.
+fn both_hands_full(fleet: &mut Fleet, start: Instant) -> (WorkerId, Vec<Order>, Instant) {
+    let worker = fleet.enlist(hello("a"), start);
+    (0..3).for_each(|number| fleet.enqueue(need(number, number)));
+    let first = assign(fleet, start).remove(0);
+    settle(fleet, worker, first.lease, start + 100 * MS);
+    let mut orders = assign(fleet, start + 100 * MS);
+    let now = start + 199 * MS;
+    orders.extend(assign(fleet, now));
+    assert_eq!(numbers(&orders), [(worker.get(), 1), (worker.get(), 2)]);
+    (worker, orders, now)
 }
 
 #[test]
 fn a_queued_task_has_its_own_time() {
     let (mut fleet, start) = (Fleet::default(), Instant::now());
-    let worker = fleet.enlist(hello("slow"), start);
-    (0..2).for_each(|number| fleet.enqueue(need(number, number)));
-    let first = fleet.assign(start).remove(0);
+    let (worker, orders, _) = both_hands_full(&mut fleet, start);
     let minute = Duration::from_secs(60);
     let overdue = |fleet: &Fleet, after| fleet.overdue(start + after, 100 * minute, 10 * minute);
-    assert!(matches!(fleet.settle(worker, first.lease, start + 9 * minute), Verdict::Current(_)));
+    assert!(settle(&mut fleet, worker, orders[0].lease, start + 9 * minute).is_some());
     assert!(overdue(&fleet, 18 * minute).is_empty(), "the second one began 9 minutes ago");
     assert_eq!(overdue(&fleet, 20 * minute), [worker]);
 }
 
 #[test]
 fn a_worker_that_says_goodbye_finishes_what_it_runs() {
-    let (mut fleet, now) = (Fleet::default(), Instant::now());
-    let leaving = fleet.enlist(hello("a"), now);
-    (0..2).for_each(|number| fleet.enqueue(need(number, number)));
-    let orders = fleet.assign(now);
-    assert_eq!(fleet.drain(leaving), [orders[1].lease]);
+    let (mut fleet, start) = (Fleet::default(), Instant::now());
+    let (leaving, orders, now) = both_hands_full(&mut fleet, start);
+    assert_eq!(fleet.drain(leaving, now), [orders[1].lease]);
     assert!(!fleet.is_drained(leaving));
     let other = fleet.enlist(hello("b"), now);
-    assert_eq!(numbers(&fleet.assign(now)), [(other.get(), 1)]);
-    assert!(matches!(fleet.settle(leaving, orders[0].lease, now), Verdict::Current(_)));
+    assert_eq!(numbers(&assign(&mut fleet, now)), [(other.get(), 2)]);
+    assert!(settle(&mut fleet, leaving, orders[0].lease, now).is_some());
     assert!(fleet.is_drained(leaving));
 }
 
@@ -166,22 +203,20 @@ fn leaving_in_order_is_no_loss() {
     fleet.enqueue(need(0, 0));
     for _ in 0..3 * MAX_LOSSES {
         let worker = fleet.enlist(hello("rolling update"), now);
-        let order = fleet.assign(now).remove(0);
-        fleet.drain(worker);
+        let order = assign(&mut fleet, now).remove(0);
+        fleet.drain(worker, now);
         assert_eq!(fleet.dismiss(worker), [Loss::Requeued(order.task)]);
     }
 }
 
 #[test]
 fn the_tasks_of_an_ended_job_are_void() {
-    let (mut fleet, now) = (Fleet::default(), Instant::now());
-    let worker = fleet.enlist(hello("a"), now);
-    (0..4).for_each(|number| fleet.enqueue(need(number, number)));
-    let leases: Vec<_> = fleet.assign(now).iter().map(|order| order.lease).collect();
-    let mut void = fleet.drop_job(JOB);
-    void.sort_unstable();
-    assert_eq!(void, leases.iter().map(|&lease| (worker, lease)).collect::<Vec<_>>());
-    assert!(fleet.assign(now).is_empty());
+    let (mut fleet, start) = (Fleet::default(), Instant::now());
+    let (worker, orders, now) = both_hands_full(&mut fleet, start);
+    (4..9).for_each(|number| fleet.enqueue(need(number, number)));
+    let void = fleet.drop_job(JOB, now);
+    assert_eq!(void, orders.iter().map(|order| (worker, order.lease)).collect::<Vec<_>>());
+    assert!(assign(&mut fleet, now).is_empty());
 }
 
 proptest! {
@@ -206,12 +241,12 @@ proptest! {
                 _ => if !open.is_empty() {
                     // Not removed from `open`: the same outcome may arrive twice.
                     let (worker, lease) = open[pick % open.len()];
-                    if let Verdict::Current(lease) = fleet.settle(worker, lease, now) {
+                    if let Some(lease) = settle(fleet, worker, lease, now) {
                         accepted.push(lease.need.task.number.0);
                     }
                 },
             }
-            open.extend(fleet.assign(now).iter().map(|order| (order.worker, order.lease)));
+            open.extend(assign(fleet, now).iter().map(|order| (order.worker, order.lease)));
         };
         for (kind, pick) in steps {
             apply(&mut fleet, kind, pick.into());

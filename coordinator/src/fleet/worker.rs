@@ -1,11 +1,37 @@
-//! A worker as the coordinator sees it.
+//! A worker as the coordinator sees it: what it holds and how long that has taken in, when it will be free out.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    time::Instant,
+    collections::HashSet,
+    time::{Duration, Instant},
 };
 
 use tessera_proto::{Digest, Hello, LeaseId, ModelFacts};
+
+use super::{
+    IN_HAND,
+    speed::{Class, Speeds},
+};
+
+/// Round trip beyond the task itself before one is measured, s.
+const OVERHEAD: f64 = 0.001;
+
+/// The next task is sent so many round trips before the present one ends.
+const LEAD_TRIPS: f64 = 3.0;
+
+/// And this share of the task, because no two take exactly the same.
+const LEAD_SHARE: f64 = 0.02;
+
+/// A task is late after so many times what was expected.
+const LATE: f64 = 1.5;
+
+/// No task is late for less than this, s: on a busy machine a message may take as long.
+pub(super) const GRACE: f64 = 0.01;
+
+/// A void task that was sent this long ago has begun, s; a newer one may never.
+const BEGUN: f64 = 0.005;
+
+/// A void task of unknown length is over after this, s, unless it is known to have begun.
+const UNKNOWN: f64 = 0.05;
 
 /// One attended stream.
 #[derive(Debug)]
@@ -13,11 +39,49 @@ pub struct Worker {
     hello: Hello,
     pub(super) last_seen: Instant,
     /// When it last ended a task, whether that still counted or not.
-    pub(super) last_outcome: Option<Instant>,
-    pub(super) leases: BTreeSet<LeaseId>,
+    last_outcome: Option<Instant>,
+    /// What it holds, the oldest first: that one runs.
+    pub(super) hands: Vec<Hand>,
+    /// What it runs although nobody wants it any more.
+    ghost: Option<Ghost>,
     pub(super) kept: HashSet<Digest>,
     pub(super) draining: bool,
     pub(super) tasks_done: u64,
+    speeds: Speeds,
+    /// Round trip of a task beyond the task itself, s.
+    overhead: f64,
+    /// Of its last task.
+    last_class: Option<Class>,
+}
+
+/// A task in a worker's hands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hand {
+    pub(super) lease: LeaseId,
+    pub(super) class: Class,
+    /// When it was handed out.
+    pub(super) since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ghost {
+    hand: Hand,
+    began: Instant,
+    /// Whether it had begun when it became void: its outcome will come.
+    begun: bool,
+}
+
+/// Whether a worker can take a task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Room {
+    /// It is idle.
+    Now,
+    /// It will be idle in so many seconds: time to send the next task.
+    Soon(f64),
+    /// It is busy, and has a hand for a task that nobody else can run.
+    Behind,
+    /// It can take none.
+    None,
 }
 
 // === impl Worker ===
@@ -28,10 +92,14 @@ impl Worker {
             hello,
             last_seen: now,
             last_outcome: None,
-            leases: BTreeSet::new(),
+            hands: Vec::new(),
+            ghost: None,
             kept: HashSet::new(),
             draining: false,
             tasks_done: 0,
+            speeds: Speeds::default(),
+            overhead: OVERHEAD,
+            last_class: None,
         }
     }
 
@@ -47,6 +115,12 @@ impl Worker {
         &self.hello.device
     }
 
+    /// The kind of its engine, `cuda` of `cuda:0`: engines of one kind return the same bytes.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        self.device().split(':').next().unwrap_or_default()
+    }
+
     /// The model it serves.
     #[must_use]
     pub const fn model(&self) -> &ModelFacts {
@@ -56,7 +130,7 @@ impl Worker {
     /// Tasks in its hands.
     #[must_use]
     pub fn in_hand(&self) -> usize {
-        self.leases.len()
+        self.hands.len()
     }
 
     /// Tasks done since it came.
@@ -69,5 +143,152 @@ impl Worker {
     #[must_use]
     pub const fn last_seen(&self) -> Instant {
         self.last_seen
+    }
+
+    /// How long its tasks take, by class.
+    pub fn speeds(&self) -> impl Iterator<Item = (Class, Duration)> {
+        self.speeds.all()
+    }
+
+    /// How long a task of this class will take, s.
+    pub(super) fn expected(&self, class: Class, now: Instant) -> Option<f64> {
+        self.speeds.expected(class, now)
+    }
+
+    /// How long its last task would take again, s: infinite for one that has done nothing yet, or nothing for long.
+    pub(super) fn pace(&self, now: Instant) -> f64 {
+        self.last_class.and_then(|class| self.expected(class, now)).unwrap_or(f64::INFINITY)
+    }
+
+    /// A task ended. `busy` is the time in the network, of one that succeeded. Returns how long the worker was at it.
+    pub(super) fn ended(&mut self, lease: LeaseId, busy: Option<Duration>, now: Instant) -> Option<Duration> {
+        let running = self.held(lease);
+        // Tasks end in the order in which they were sent: what was before this one is over.
+        self.ghost = None;
+        self.hands.retain(|hand| hand.lease != lease);
+        let queued = running.is_some_and(|(hand, began)| hand.since < began);
+        self.last_outcome = Some(now);
+        let (hand, began) = running?;
+        let took = now.saturating_duration_since(began);
+        if let Some(busy) = busy {
+            self.speeds.record(hand.class, took, now);
+            self.last_class = Some(hand.class);
+            if !queued {
+                let beyond = took.saturating_sub(busy).as_secs_f64();
+                self.overhead += (beyond - self.overhead) / 8.0;
+            }
+        }
+        Some(took)
+    }
+
+    /// A lease of it is void.
+    pub(super) fn release(&mut self, lease: LeaseId, now: Instant) {
+        let held = self.held(lease);
+        let first = self.hands.first().is_some_and(|hand| hand.lease == lease);
+        self.hands.retain(|hand| hand.lease != lease);
+        if let Some((hand, began)) = held
+            && first
+            && self.running(now).is_none_or(|(_, other)| began <= other)
+        {
+            let begun = BEGUN < now.saturating_duration_since(began).as_secs_f64();
+            self.ghost = Some(Ghost { hand, began, begun });
+        }
+    }
+
+    /// What it runs, and since when.
+    pub(super) fn running(&self, now: Instant) -> Option<(Class, Instant)> {
+        let ghost = self.ghost.filter(|ghost| ghost.begun || !self.is_late(ghost.hand.class, ghost.began, now));
+        if let Some(ghost) = ghost {
+            return Some((ghost.hand.class, ghost.began));
+        }
+        self.hands.first().map(|hand| (hand.class, self.began(hand)))
+    }
+
+    /// Whether what it runs is void.
+    pub(super) const fn runs_in_vain(&self) -> bool {
+        self.ghost.is_some()
+    }
+
+    /// Whether it can take a task now.
+    pub(super) fn room(&self, now: Instant) -> Room {
+        let Some((class, began)) = self.running(now) else { return Room::Now };
+        if IN_HAND <= self.hands.len() + usize::from(self.ghost.is_some()) {
+            return Room::None;
+        }
+        let due = self.expected(class, now).map(|expected| expected - self.lead(expected));
+        let elapsed = now.saturating_duration_since(began).as_secs_f64();
+        if due.is_some_and(|due| due <= elapsed) && !self.is_late(class, began, now) && self.ghost.is_none() {
+            Room::Soon(self.remaining(now))
+        } else {
+            Room::Behind
+        }
+    }
+
+    /// Until all that it holds is done, s.
+    pub(super) fn remaining(&self, now: Instant) -> f64 {
+        let behind = self.behind().filter_map(|hand| self.expected(hand.class, now));
+        self.present(now) + behind.sum::<f64>()
+    }
+
+    /// Until what it runs is done, s. What is late is taken to need as long again as it has taken so far.
+    pub(super) fn present(&self, now: Instant) -> f64 {
+        let Some((class, began)) = self.running(now) else { return 0.0 };
+        let elapsed = now.saturating_duration_since(began).as_secs_f64();
+        match self.expected(class, now) {
+            Some(expected) if elapsed < expected => expected - elapsed,
+            Some(_) if !self.is_late(class, began, now) => 0.0,
+            _ => elapsed,
+        }
+    }
+
+    /// Tasks that it holds and cannot have begun.
+    pub(super) fn behind(&self) -> impl Iterator<Item = &Hand> {
+        self.hands.iter().skip(usize::from(self.ghost.is_none()))
+    }
+
+    /// The next moment at which there is something to decide though nothing is heard: its next task is to be sent, or the
+    /// present one is late, or twice as late as before.
+    pub(super) fn next_turn(&self, now: Instant) -> Option<Instant> {
+        let (class, began) = self.running(now)?;
+        let expected = self.expected(class, now)?;
+        let elapsed = now.saturating_duration_since(began).as_secs_f64();
+        let mut after = expected - self.lead(expected);
+        if after <= elapsed {
+            after = LATE * expected + GRACE;
+        }
+        while after <= elapsed {
+            after *= 2.0;
+        }
+        Some(began + Duration::from_secs_f64(after))
+    }
+
+    /// Whether a task that began then takes longer than expected.
+    fn is_late(&self, class: Class, began: Instant, now: Instant) -> bool {
+        let late = self.expected(class, now).map_or(UNKNOWN, |expected| LATE * expected + GRACE);
+        late <= now.saturating_duration_since(began).as_secs_f64()
+    }
+
+    /// Since when it is at the task of its oldest lease, or at one that is void.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        let ghost = self.ghost.filter(|ghost| ghost.begun).map(|ghost| ghost.began);
+        ghost.or_else(|| self.hands.first().map(|hand| self.began(hand)))
+    }
+
+    /// How long before the end of a task the next one is sent, s.
+    fn lead(&self, expected: f64) -> f64 {
+        (LEAD_TRIPS * self.overhead).max(LEAD_SHARE * expected)
+    }
+
+    fn held(&self, lease: LeaseId) -> Option<(Hand, Instant)> {
+        let ghost = self.ghost.filter(|ghost| ghost.hand.lease == lease);
+        ghost.map(|ghost| (ghost.hand, ghost.began)).or_else(|| {
+            let hand = self.hands.iter().find(|hand| hand.lease == lease)?;
+            Some((*hand, self.began(hand)))
+        })
+    }
+
+    /// A task begins when it is there and the one before it is done.
+    fn began(&self, hand: &Hand) -> Instant {
+        self.last_outcome.map_or(hand.since, |done| done.max(hand.since))
     }
 }

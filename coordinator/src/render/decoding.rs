@@ -184,6 +184,12 @@ impl Decoding {
         self.surface.finish()
     }
 
+    /// Height of a tile, px of the picture.
+    pub(super) fn height(&self, tile: TileIndex) -> u32 {
+        let (from, to) = self.rows(tile);
+        to - from
+    }
+
     /// The rows of the picture that a tile reaches, from and to, px.
     fn rows(&self, tile: TileIndex) -> (u32, u32) {
         match &self.kind {

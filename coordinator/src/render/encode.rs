@@ -44,6 +44,11 @@ impl Encode {
         self.plan.tasks()
     }
 
+    /// Height of a tile, px.
+    pub(super) fn height(&self) -> u32 {
+        self.plan.image.grid().padded().1
+    }
+
     /// The tile's pixels, for the encoder.
     pub(super) fn work(&self, tile: TileIndex) -> Result<Work, Error> {
         let rect = self.plan.image.grid().tile(tile);

@@ -51,6 +51,14 @@ impl Encoding {
         }
     }
 
+    /// Height of what a tile's network sees, px.
+    pub(super) fn height(&self, tile: TileIndex) -> u32 {
+        match self {
+            Self::Blend(encode) => encode.height(),
+            Self::Exact(exact) => exact.height(tile),
+        }
+    }
+
     /// Barriers that all tiles have passed.
     pub(super) fn passed(&self) -> usize {
         match self {

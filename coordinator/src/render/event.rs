@@ -7,7 +7,7 @@ use tessera_proto::{
 
 use super::{encoding::Encoding, pass::Pass};
 use crate::{
-    fleet::TaskNumber,
+    fleet::{Class, TaskNumber},
     picture::{Band, Header, Metadata, Range},
     render::{error::Error, pass::GroupIndex},
 };
@@ -62,6 +62,10 @@ pub struct Request {
     pub call: u64,
     /// `u32::MAX` less the tiles that wait for it.
     pub rank: u32,
+    /// What decides how long it takes.
+    pub class: Class,
+    /// Tasks of the job that can be done, from now on, until the job stands still for want of this one.
+    pub slack: u64,
     /// Tensors that its work names.
     pub tensors: Vec<Digest>,
     /// The line of tasks that it goes on with, if any: its worker keeps what the ones before have left.

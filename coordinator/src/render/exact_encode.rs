@@ -86,6 +86,11 @@ impl ExactEncode {
         self.plan.tiles.count()
     }
 
+    /// Height of what a tile sees, px.
+    pub(super) fn height(&self, tile: TileIndex) -> u32 {
+        self.plan.tiles.seen(tile).height()
+    }
+
     /// Barriers that all tiles have passed.
     pub(super) fn passed(&self) -> usize {
         match &self.stage {

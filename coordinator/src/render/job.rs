@@ -20,6 +20,7 @@
 //! It never sees a worker: a task is a number here, and its work is made when somebody is there to run it, from state
 //! that cannot change before its result is in.
 
+mod cost;
 mod encode;
 mod half;
 mod passes;
@@ -126,7 +127,8 @@ impl Job {
         }
         // One task a text: a long one must not make a message that holds them all.
         let requests = (0..texts).map(|text| job.tasks.open(Item::Embed(text), (0, 0), Vec::new())).collect();
-        (job, vec![Action::Enqueue(requests)])
+        let actions = job.enqueue(requests);
+        (job, actions)
     }
 
     /// What the job was planned to do.
@@ -291,7 +293,7 @@ impl Job {
             let position = (stage << 32) | call as u64;
             requests.push(self.tasks.open(Item::Group(group), (position, neighbours), tensors));
         }
-        vec![Action::Enqueue(requests)]
+        self.enqueue(requests)
     }
 
     /// Tiles of the decode that may be run now, or their next steps.
@@ -313,13 +315,15 @@ impl Job {
             Some(source) => self.tasks.open_next(Item::Decode(tile), call, source),
             None => self.tasks.open(Item::Decode(tile), (call, 0), Vec::new()),
         });
-        vec![Action::Enqueue(requests.collect())]
+        let requests = requests.collect();
+        self.enqueue(requests)
     }
 
     /// The estimate that tiles in fast mode wait for.
     fn enqueue_measure(&mut self) -> Vec<Action> {
         let call = (self.progress.stage as u64) << 32;
-        vec![Action::Enqueue(vec![self.tasks.open(Item::Measure, (call, 0), Vec::new())])]
+        let request = self.tasks.open(Item::Measure, (call, 0), Vec::new());
+        self.enqueue(vec![request])
     }
 
     /// The estimate is there.
@@ -341,9 +345,9 @@ impl Job {
     fn enqueue_tiles(&mut self, tiles: usize, item: impl Fn(TileIndex) -> Item) -> Vec<Action> {
         let indices = (0..).map(TileIndex).take(tiles);
         let stage = self.progress.stage as u64;
-        vec![Action::Enqueue(
-            indices.map(|tile| self.tasks.open(item(tile), (stage << 32, 0), Vec::new())).collect(),
-        )]
+        let requests = indices.map(|tile| self.tasks.open(item(tile), (stage << 32, 0), Vec::new()));
+        let requests = requests.collect();
+        self.enqueue(requests)
     }
 
     fn setup(&self, then: Then) -> &PassSetup {

@@ -4,7 +4,7 @@
 //! There is no barrier. Each cell of the canvas counts the model calls it has finished; a group of tiles may be sent for
 //! call k as soon as all its cells have finished call k - 1. The prediction is blended at every call and one solver steps
 //! the cells, so a tile's neighbours are never more than one call behind it, and the result is bit for bit that of
-//! stepping the whole canvas at once.
+//! stepping the whole canvas at once. A plan may ask for the barrier all the same, to compare with.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -31,6 +31,8 @@ pub struct PassPlan {
     pub batch: usize,
     /// Planes of a latent.
     pub channels: usize,
+    /// Whether every group waits until all have finished the call before. The result is the same.
+    pub barrier: bool,
 }
 
 /// A pass under way.
@@ -44,6 +46,10 @@ pub struct Pass {
     canvas: Canvas,
     /// Cells that have not finished the last call.
     cells_left: usize,
+    /// Results of groups, of all calls.
+    completed: usize,
+    /// Behind a barrier: groups that are ready and wait for the others.
+    held: Vec<GroupIndex>,
 }
 
 /// Tiles that are sent together, and how far they are.
@@ -101,6 +107,8 @@ impl Pass {
             gather: Gather::new(Arc::clone(tiling), plan.channels),
             canvas: Canvas::new(x, (width as usize, height as usize), noise, &plan.sampling, cells.count()),
             cells_left: cells.count(),
+            completed: 0,
+            held: Vec::new(),
             groups,
             plan,
         };
@@ -125,6 +133,29 @@ impl Pass {
     #[must_use]
     pub fn neighbours(&self, group: GroupIndex) -> u32 {
         self.groups[group.0 as usize].neighbours
+    }
+
+    /// How many results of other groups can come, from now on, until the pass stands still for want of this group's.
+    ///
+    /// A tile `d` neighbours away from one that waits for call `k` gets no further than call `k + d`. Groups of several tiles
+    /// are taken for as many groups of one.
+    #[must_use]
+    pub fn slack(&self, group: GroupIndex) -> usize {
+        let (tiles, calls) = (self.group_of.len(), self.plan.sampling.calls().len());
+        let call = self.groups[group.0 as usize].call;
+        let mut reachable = tiles * call;
+        if self.plan.barrier {
+            reachable += tiles - 1;
+        } else {
+            let mut within = self.plan.tiling.cells().ripples(self.first_tile(group));
+            let mut beyond = tiles;
+            for _ in call..calls {
+                // What no number of steps reaches does not wait for it.
+                beyond = within.next().map_or(beyond, |count| tiles - count);
+                reachable += beyond;
+            }
+        }
+        (reachable / self.plan.batch).saturating_sub(self.completed)
     }
 
     /// The first tile of a group, to name it.
@@ -173,6 +204,7 @@ impl Pass {
         }
         let call = state.call;
         state.call += 1;
+        self.completed += 1;
         state.blocked = state.cells(&plan.tiling).len();
         canvas.prepare(&plan.sampling, call);
         let mut done = Vec::new();
@@ -185,7 +217,13 @@ impl Pass {
             self.cells_left -= done.len();
             return Ok(Vec::new());
         }
-        Ok(self.unblock(&done))
+        let ready = self.unblock(&done);
+        if !self.plan.barrier {
+            return Ok(ready);
+        }
+        self.held.extend(ready);
+        let all = self.held.len() == self.groups.len();
+        Ok(if all { std::mem::take(&mut self.held) } else { Vec::new() })
     }
 
     /// Whether every cell has finished its last call.

@@ -6,28 +6,25 @@ use tessera_proto::{Assignment, Digest, JobId, LeaseId, Moments, ToWorker, Work,
 
 use super::State;
 use crate::{
-    actor::entry::{Entry, cluster},
-    fleet::{Line, Need, Order, Priority, TaskName},
+    actor::{
+        Command,
+        entry::{Entry, cluster},
+    },
+    fleet::{Line, Need, Order, Placement, Priority, TaskName},
     render::Request,
 };
 
 impl State {
     pub(super) fn enqueue(&mut self, id: JobId, requests: Vec<Request>) {
         let Some(entry) = self.jobs.get(&id) else { return };
-        let (Some(model), order) = (entry.model(), entry.order) else {
-            return;
-        };
-        for Request { task, call, rank, tensors, line } in requests {
-            self.fleet.enqueue(Need {
-                task: TaskName { job: id, number: task },
-                model,
-                priority: Priority { job: order, call, rank },
-                tensors,
-                line: line.map(|index| Line { job: id, index }),
-                failures: 0,
-                losses: 0,
-                avoid: None,
-            });
+        let Some(model) = entry.model() else { return };
+        for Request { task, call, rank, class, slack, tensors, line } in requests {
+            let name = TaskName { job: id, number: task };
+            let mut need = Need::new(name, model, class, Priority { call, rank });
+            need.slack = slack;
+            need.tensors = tensors;
+            need.line = line.map(|index| Line { job: id, index });
+            self.fleet.enqueue(need);
         }
     }
 
@@ -37,14 +34,18 @@ impl State {
             self.hand_out_once(now);
             let deaf = std::mem::take(&mut self.deaf);
             if deaf.is_empty() {
-                return;
+                return self.arm(now);
             }
             deaf.into_iter().for_each(|worker| self.dismiss(worker, "took no more messages", now));
         }
     }
 
     fn hand_out_once(&mut self, now: Instant) {
-        for order in self.fleet.assign(now) {
+        let Placement { withdrawn, orders } = self.fleet.assign(now);
+        for (worker, lease) in withdrawn {
+            self.tell(worker, ToWorker::Withdraw { lease });
+        }
+        for order in orders {
             let Order { worker, lease, task, .. } = order;
             let Some(work) = self.work(&order, now) else {
                 continue;
@@ -55,6 +56,23 @@ impl State {
                 entry.ledger.dispatched(worker, heard.elapsed());
             }
         }
+    }
+
+    /// Sees to it that tasks are handed out again when the fleet wants to, though nothing is heard until then.
+    fn arm(&mut self, now: Instant) {
+        let Some(at) = self.fleet.next_turn(now) else { return };
+        if self.armed.is_some_and(|armed| now < armed && armed <= at) {
+            return;
+        }
+        self.armed = Some(at);
+        let commands = self.commands.clone();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(at.saturating_duration_since(now)).await;
+            // An actor that is gone has nothing to hand out.
+            if let Some(commands) = commands.upgrade() {
+                let _ = commands.send(Command::Turn).await;
+            }
+        });
     }
 
     /// Makes an order's work, after sending the tensors that it names.
@@ -98,7 +116,7 @@ impl State {
     }
 
     fn void(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Work> {
-        let _ = self.fleet.settle(worker, lease, now);
+        self.fleet.discard(worker, lease, now);
         None
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{Artifact, JobId, JobState};
+use tessera_proto::{Artifact, JobId, JobState, ToWorker};
 
 use super::State;
 use crate::{
@@ -34,6 +34,9 @@ impl State {
         // The last look at the job: saving is what people see from here on.
         self.refresh(id, now);
         self.release_tensors(id);
+        for (worker, lease) in self.fleet.drop_job(id, now) {
+            self.tell(worker, ToWorker::Withdraw { lease });
+        }
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };

@@ -21,7 +21,7 @@ impl State {
         match message {
             FromWorker::Hello(_) | FromWorker::Heartbeat => {}
             FromWorker::Goodbye => {
-                for lease in self.fleet.drain(worker) {
+                for lease in self.fleet.drain(worker, now) {
                     self.tell(worker, ToWorker::Withdraw { lease });
                 }
             }
@@ -36,7 +36,8 @@ impl State {
         let Outcome { lease, busy, result } = outcome;
         let received = self.heard.unwrap_or(now);
         let before = self.last_outcomes.insert(worker, received);
-        let lease = match self.fleet.settle(worker, lease, now) {
+        let spent = result.is_ok().then_some(busy);
+        let lease = match self.fleet.settle(worker, lease, spent, now) {
             Verdict::Current(lease) => lease,
             Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
         };
@@ -59,6 +60,9 @@ impl State {
                     busy,
                     bytes,
                 });
+                if let Some((loser, lease)) = self.fleet.accept(&lease, now) {
+                    self.tell(loser, ToWorker::Withdraw { lease });
+                }
                 self.apply(id, Event::Done { task: number, answer }, now);
             }
             Err(failure) => {
@@ -170,7 +174,7 @@ impl State {
                 Action::Enqueue(requests) => self.enqueue(id, requests),
                 Action::Release(digest) => self.release(id, &[digest]),
                 Action::Withdraw { forget } => {
-                    for (worker, lease) in self.fleet.drop_job(id) {
+                    for (worker, lease) in self.fleet.clear_job(id, now) {
                         self.tell(worker, ToWorker::Withdraw { lease });
                     }
                     self.release(id, &[forget]);

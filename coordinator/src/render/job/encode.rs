@@ -57,7 +57,7 @@ impl Job {
         let call = ((self.progress.stage as u64) << 32) | (encoding.passed() as u64 + 1);
         let request = self.tasks.open(Item::EncodeEnd, (call, 0), encoding.digests());
         self.state = State::Encoding(encoding);
-        vec![Action::Enqueue(vec![request])]
+        self.enqueue(vec![request])
     }
 
     /// All tiles of the encode, or their next steps.
@@ -72,7 +72,8 @@ impl Job {
             Some(source) => self.tasks.open_next(Item::Encode(tile), call, source),
             None => self.tasks.open(Item::Encode(tile), (call, 0), Vec::new()),
         });
-        vec![Action::Enqueue(requests.collect())]
+        let requests = requests.collect();
+        self.enqueue(requests)
     }
 }
 

@@ -6,7 +6,7 @@ use tessera_proto::{Digest, Stage};
 
 use crate::{
     canvas::TileIndex,
-    fleet::TaskNumber,
+    fleet::{Class, TaskNumber},
     render::{event::Request, pass::GroupIndex},
 };
 
@@ -100,12 +100,13 @@ impl Progress {
 // === impl Tasks ===
 
 impl Tasks {
-    /// Opens a task. `call` is its place in the job, `waiting` how many tiles wait for it.
+    /// Opens a task. `call` is its place in the job, `waiting` how many tiles wait for it. The job adds what the task costs.
     pub(super) fn open(&mut self, item: Item, (call, waiting): (u64, u32), tensors: Vec<Digest>) -> Request {
         let task = TaskNumber(self.next);
         self.next += 1;
         self.open.insert(task, item);
-        Request { task, call, rank: u32::MAX - waiting, tensors, line: None }
+        let (class, slack) = (Class::default(), 0);
+        Request { task, call, rank: u32::MAX - waiting, class, slack, tensors, line: None }
     }
 
     /// Opens a task that goes on where the one before it on the same tile stopped.

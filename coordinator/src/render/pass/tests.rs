@@ -32,6 +32,7 @@ fn plan(sampler: Sampler, (width, height): (u32, u32), batch: usize) -> PassPlan
         tiling: Arc::new(Tiling::new(grid, WeightKind::Gaussian)),
         batch,
         channels: CHANNELS,
+        barrier: false,
     }
 }
 

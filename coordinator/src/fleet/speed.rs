@@ -1,0 +1,160 @@
+//! How long tasks take on one device: times of ended tasks in, the time that the next one will take out.
+//!
+//! Nothing is configured. A device is known by the last few tasks of a class; the lower median of these survives one slow
+//! call, and follows a device that changes after three.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// Times that are remembered of a class.
+const REMEMBERED: usize = 5;
+
+/// A time is believed for so long, s: a device that was slow once, and so gets nothing any more, is tried again.
+const BELIEVED: f64 = 60.0;
+
+/// A time is believed for so many times itself.
+const BELIEVED_TIMES: f64 = 20.0;
+
+/// Which network a task runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Texts to conditioning.
+    #[default]
+    Embed,
+    /// A call of the UNet.
+    Denoise,
+    /// A tile of an upscaling network.
+    Upscale,
+    /// Picture to latent.
+    Encode,
+    /// Latent to picture.
+    Decode,
+    /// The statistics of a smaller picture.
+    Measure,
+}
+
+/// Tasks of one class take one device the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Class {
+    /// The network.
+    pub kind: Kind,
+    /// Which part of it, or which of several networks of this kind.
+    pub part: u32,
+    /// Shape of what goes in, `[n, c, h, w]`: `n` is the tile batch. Zeros where it is always the same.
+    pub shape: [u32; 4],
+}
+
+/// What is known of one device.
+#[derive(Debug, Default)]
+pub(super) struct Speeds(HashMap<Class, Recent>);
+
+#[derive(Debug)]
+struct Recent {
+    /// The newest last.
+    times: VecDeque<Duration>,
+    last: Instant,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Denoise => "denoise",
+            Self::Upscale => "upscale",
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+            Self::Measure => "measure",
+        }
+    }
+}
+
+// === impl Speeds ===
+
+impl Speeds {
+    /// A task of this class took so long.
+    pub(super) fn record(&mut self, class: Class, took: Duration, now: Instant) {
+        let recent = self.0.entry(class).or_insert_with(|| Recent { times: VecDeque::new(), last: now });
+        if recent.times.len() == REMEMBERED {
+            recent.times.pop_front();
+        }
+        recent.times.push_back(took);
+        recent.last = now;
+    }
+
+    /// How long a task of this class will take, s; `None` = not known, or not any more.
+    pub(super) fn expected(&self, class: Class, now: Instant) -> Option<f64> {
+        let recent = self.0.get(&class)?;
+        let expected = recent.median().as_secs_f64();
+        let age = now.saturating_duration_since(recent.last).as_secs_f64();
+        (age <= BELIEVED.max(BELIEVED_TIMES * expected)).then_some(expected)
+    }
+
+    /// What was measured, of each class.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Class, Duration)> {
+        self.0.iter().map(|(&class, recent)| (class, recent.median()))
+    }
+}
+
+// === impl Recent ===
+
+impl Recent {
+    /// The lower one of two in the middle: a first call, which loads and optimises, is forgotten after the second.
+    fn median(&self) -> Duration {
+        let mut sorted: Vec<Duration> = self.times.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASS: Class = Class { kind: Kind::Denoise, part: 0, shape: [1, 4, 96, 96] };
+
+    fn after(times: &[u64]) -> (Speeds, Instant) {
+        let (mut speeds, now) = (Speeds::default(), Instant::now());
+        times.iter().for_each(|&ms| speeds.record(CLASS, Duration::from_millis(ms), now));
+        (speeds, now)
+    }
+
+    fn expected(times: &[u64]) -> Option<f64> {
+        let (speeds, now) = after(times);
+        speeds.expected(CLASS, now)
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_task_of_a_class() {
+        let (speeds, now) = after(&[86]);
+        assert_eq!(speeds.expected(CLASS, now), Some(0.086));
+        assert_eq!(speeds.expected(Class { shape: [2, 4, 96, 96], ..CLASS }, now), None);
+    }
+
+    #[test]
+    fn one_slow_call_changes_nothing_and_three_change_all() {
+        assert_eq!(expected(&[86, 86, 430]), Some(0.086));
+        assert_eq!(expected(&[86, 86, 86, 86, 86, 430, 430]), Some(0.086));
+        assert_eq!(expected(&[86, 86, 86, 86, 86, 1720, 1720, 1720]), Some(1.72));
+    }
+
+    #[test]
+    fn a_slow_first_call_is_forgotten_after_the_second() {
+        assert_eq!(expected(&[9000]), Some(9.0));
+        assert_eq!(expected(&[9000, 86]), Some(0.086));
+    }
+
+    #[test]
+    fn an_old_time_is_not_believed() {
+        let (speeds, now) = after(&[1720]);
+        assert!(speeds.expected(CLASS, now + Duration::from_secs(60)).is_some());
+        assert_eq!(speeds.expected(CLASS, now + Duration::from_secs(61)), None);
+        let (speeds, now) = after(&[10_000]);
+        assert!(speeds.expected(CLASS, now + Duration::from_secs(199)).is_some());
+    }
+}

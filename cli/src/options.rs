@@ -239,6 +239,9 @@ pub(crate) enum Error {
 pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Render, Error> {
     let RenderArgs { job, machines, output } = args;
     let Described { mut draft, image, seed_drawn, upscaler } = described(&job)?;
+    if job.turn.priority.is_none() {
+        draft.priority = job_spec::Urgency::Interactive;
+    }
     draft.dump = output.dump.is_some();
     draft.trace = output.trace.is_some();
     draft.format = format::of_file(output.output.as_deref(), &output.format)?;

@@ -49,6 +49,8 @@ pub struct Options {
     pub task_timeout: Duration,
     /// A job waits so long for a first worker.
     pub worker_wait: Duration,
+    /// Jobs of one user that run at a time; `None` = any number. Others wait.
+    pub user_jobs: Option<usize>,
     /// Where files of finished jobs go; `None` = a temporary folder, removed at the end.
     pub artifacts: Option<PathBuf>,
 }
@@ -77,6 +79,7 @@ impl Default for Options {
             silence: Duration::from_secs(10),
             task_timeout: Duration::from_secs(600),
             worker_wait: Duration::from_secs(60),
+            user_jobs: None,
             artifacts: None,
         }
     }

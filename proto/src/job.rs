@@ -5,6 +5,7 @@ pub mod choice;
 pub mod format;
 mod goal;
 mod upscaler;
+mod urgency;
 
 use std::ops::Deref;
 
@@ -19,6 +20,7 @@ pub use choice::{
 pub use format::Format;
 pub use goal::{Goal, Posterior};
 pub use upscaler::Upscaler;
+pub use urgency::Urgency;
 
 /// Width and height; the unit is named where the size stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -118,6 +120,16 @@ pub struct Draft {
     pub format: Format,
     /// In fast mode: the encoder's statistics are exact from where it first makes the picture smaller.
     pub vae_color_fix: bool,
+    /// Whether every tile waits until all have done the call before. It changes nothing but the time, and so is no part
+    /// of a picture's metadata; nor is what follows.
+    #[serde(skip)]
+    pub barrier: bool,
+    /// How much of a busy fleet the job gets.
+    #[serde(skip)]
+    pub priority: Urgency,
+    /// Whose it is; empty = nobody's in particular.
+    #[serde(skip)]
+    pub user: String,
     /// Whether to keep the intermediate tensors for fetching.
     pub dump: bool,
     /// Whether to keep when each task ran, for fetching. It is no part of the picture, whose bytes it must not change.
@@ -169,6 +181,9 @@ impl Draft {
             vae_memory: None,
             format: Format::default(),
             vae_color_fix: false,
+            barrier: false,
+            priority: Urgency::Batch,
+            user: String::new(),
             dump: false,
             trace: false,
         }

@@ -125,6 +125,9 @@ pub(crate) struct CoordinatorArgs {
     /// Fail a job when no worker with its model has connected after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) worker_wait: f64,
+    /// Let at most this many jobs of one user run at a time; the others wait (default: any number)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) user_jobs: Option<u32>,
     /// Take a worker for lost when nothing has been heard of it for this many seconds; at least 0.4
     #[arg(long, value_name = "SECONDS")]
     pub(crate) silence: Option<f64>,

@@ -22,6 +22,9 @@ pub(crate) struct JobArgs {
     /// How pictures and latents are converted.
     #[command(flatten)]
     pub(crate) vae: VaeArgs,
+    /// Whose turn it is on a busy cluster.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
 }
 
 /// Heading "Picture".
@@ -169,6 +172,9 @@ pub(crate) struct TileArgs {
     /// How overlapping tiles are weighed: multidiffusion (all alike) | mixture (most in a tile's middle)
     #[arg(long, value_name = "METHOD", default_value = "multidiffusion")]
     pub(crate) tile_method: String,
+    /// Let every tile wait until all have done the call before: the same picture, later; to compare with
+    #[arg(long)]
+    pub(crate) barrier: bool,
     /// How tiles are placed: spread (evenly) | stride (tile - overlap apart, the last flush with the edge)
     #[arg(long, value_name = "GRID", default_value = "spread")]
     pub(crate) tile_grid: String,
@@ -202,6 +208,20 @@ pub(crate) struct VaeArgs {
     /// The default is the same everywhere, so that the picture does not depend on the machine.
     #[arg(long, value_name = "MIB")]
     pub(crate) vae_memory: Option<u32>,
+}
+
+/// Heading "Machines", of any job.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machines")]
+pub(crate) struct TurnArgs {
+    /// interactive | batch: how much of a busy cluster the job gets (default: interactive for render, batch for submit)
+    ///
+    /// An interactive job gets 16 times as much as a batch job, from the next tile on; none stands still.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) priority: Option<String>,
+    /// Whose the job is: users get equal shares of a busy cluster, however many jobs they have
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "", hide_default_value = true)]
+    pub(crate) user: String,
 }
 
 /// How the picture is written, beside its ending; heading "Output".

@@ -70,6 +70,7 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
         worker_wait: seconds("--worker-wait", args.worker_wait).map_err(Failure::usage)?,
         task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
             .map_err(Failure::usage)?,
+        user_jobs: args.user_jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         ..default
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use tessera_coordinator::render::{Given, Plan};
 use tessera_proto::{
     JobSpec,
-    job::{Choice, Draft, Posterior, Rng, VaeMode},
+    job::{Choice, Draft, Posterior, Rng, Urgency, VaeMode},
 };
 
 use super::{Error, Machines, Named, Render, format, image, latent, machines, named_files};
@@ -61,7 +61,11 @@ pub(crate) fn encode(args: EncodeArgs, environment: &Environment) -> Result<Rend
 
 /// The job with its model, which can do it as far as we know.
 fn planned(draft: Draft, machines: &Machines, given: Given) -> Result<JobSpec, Error> {
-    let spec = JobSpec::new(Draft { model: machines.model_ref(), ..draft })?;
+    let spec = JobSpec::new(Draft {
+        model: machines.model_ref(),
+        priority: Urgency::Interactive,
+        ..draft
+    })?;
     if let Some(facts) = machines.facts() {
         Plan::new(&spec, facts, given)?;
     }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use tessera_proto::job::{
     Choice, Draft, Format, Goal, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid,
-    TileMethod, Upscaler, VaeMode,
+    TileMethod, Upscaler, Urgency, VaeMode,
 };
 
 use super::Error;
@@ -24,7 +24,7 @@ const SCALE: f64 = 2.0;
 /// # Errors
 /// A name is unknown, a tile cannot be read, or two flags contradict each other.
 pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Result<Draft, Error> {
-    let JobArgs { picture, sampling, hires, tiles, vae } = args;
+    let JobArgs { picture, sampling, hires, tiles, vae, turn } = args;
     let (sampler, schedule) = sampler(sampling)?;
     Ok(Draft {
         goal: Goal::Render,
@@ -57,6 +57,9 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
         vae_memory: vae.vae_memory,
         format: Format::default(),
         vae_color_fix: vae.vae_color_fix,
+        barrier: tiles.barrier,
+        priority: turn.priority.as_deref().map(Urgency::parse).transpose()?.unwrap_or_default(),
+        user: turn.user.clone(),
         dump: false,
         trace: false,
     })

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tessera_proto::{
     job::{
         Draft, Format, ModelRef, Rng, Sampler, Schedule, Size, StrengthSteps, Target, TileGrid, TileMethod,
-        UpscaleFilter, VaeMode,
+        UpscaleFilter, Urgency, VaeMode,
         format::{Depth, Quality},
     },
     limits,
@@ -51,11 +51,14 @@ fn rendered(arguments: &[&str]) -> Result<Render, Error> {
 fn job(arguments: &[&str]) -> Draft {
     let mut draft = rendered(arguments).unwrap().spec.into_draft();
     draft.seed = 0;
+    // Of whoever runs the tests.
+    draft.user.clear();
     draft
 }
 
 fn simulated_default(prompt: &str) -> Draft {
-    Draft { model: ModelRef::Hash([0; 32]), ..Draft::text_to_image(prompt) }
+    let (model, priority) = (ModelRef::Hash([0; 32]), Urgency::Interactive);
+    Draft { model, priority, ..Draft::text_to_image(prompt) }
 }
 
 fn refusal(arguments: &[&str]) -> String {

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use tessera_proto::{
     Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts,
-    job::{Format, ModelRef},
+    job::{Format, ModelRef, Urgency},
 };
 use tokio::sync::watch;
 
 use super::file::File;
 use crate::{
+    fleet::Standing,
     render::{Job, Source, Summary},
     report::Ledger,
 };
@@ -19,6 +20,8 @@ use crate::{
 pub(super) struct Entry {
     /// Jobs are served in the order of their submission.
     pub(super) order: u64,
+    pub(super) priority: Urgency,
+    pub(super) user: String,
     pub(super) phase: Phase,
     pub(super) ledger: Ledger,
     status: watch::Sender<JobStatus>,
@@ -74,10 +77,22 @@ impl Entry {
         Self {
             order,
             ledger: Ledger::new(now, spec.trace),
+            priority: spec.priority,
+            user: spec.user.clone(),
             phase: Phase::Waiting { spec, source },
             status: watch::Sender::new(status),
             stage_since: now,
         }
+    }
+
+    /// Its place beside other jobs.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { order: self.order, user: self.user.clone(), weight: self.priority.weight() }
+    }
+
+    /// Whether it has begun and is not over.
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. } | Phase::Storing { .. })
     }
 
     /// The status now.

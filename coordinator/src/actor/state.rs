@@ -3,6 +3,7 @@
 mod dispatch;
 mod files;
 mod progress;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     Options,
-    fleet::{Fleet, Standing},
+    fleet::Fleet,
     render::{Job, Plan, Source},
     store::Artifacts,
 };
@@ -132,7 +133,9 @@ impl State {
         let plan = models.first().map(|facts| Plan::new(&spec, facts, source.given())).transpose()?;
         tracing::info!(job = %id, planned = plan.is_some(), "job submitted");
         self.jobs.insert(id, Entry::new(id, self.next_order, (spec, source), now));
-        if let Some(plan) = plan {
+        if let Some(plan) = plan
+            && self.may_begin(id)
+        {
             self.begin(id, plan, now);
         }
         Ok(id)
@@ -191,23 +194,11 @@ impl State {
             model = hello.model.name,
             "worker connected"
         );
-        let facts = hello.model.clone();
         let worker = self.fleet.enlist(hello, now);
         let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
         self.streams.insert(worker, stream);
         self.tell(worker, welcome);
-        let waits = |entry: &Entry| matches!(&entry.phase, Phase::Waiting { spec, .. } if serves(&spec.model, &facts));
-        let waiting: Vec<JobId> =
-            self.jobs.iter().filter(|(_, entry)| waits(entry)).map(|(&id, _)| id).collect();
-        for id in waiting {
-            let Some(Phase::Waiting { spec, source }) = self.jobs.get(&id).map(|entry| &entry.phase) else {
-                continue;
-            };
-            match Plan::new(spec, &facts, source.given()) {
-                Ok(plan) => self.begin(id, plan, now),
-                Err(error) => self.fail(id, request(error.to_string()), now),
-            }
-        }
+        self.begin_waiting(now);
         worker
     }
 
@@ -219,7 +210,7 @@ impl State {
             return;
         };
         let (job, actions) = Job::new(plan, std::mem::take(source));
-        self.fleet.admit(id, Standing { order: entry.order, ..Standing::default() });
+        self.fleet.admit(id, entry.standing());
         entry.run(job);
         self.perform(id, actions, now);
     }
@@ -230,7 +221,8 @@ impl State {
             self.dismiss(worker, "was silent or stuck for too long", now);
         }
         let late = |entry: &Entry| {
-            matches!(entry.phase, Phase::Waiting { .. }) && worker_wait < entry.ledger.age(now)
+            let Phase::Waiting { spec, .. } = &entry.phase else { return false };
+            worker_wait < entry.ledger.age(now) && !self.is_served(spec)
         };
         let late: Vec<JobId> = self.jobs.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
         for id in late {
@@ -257,6 +249,7 @@ impl State {
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.end(state, failure, now);
         }
+        self.begin_waiting(now);
     }
 
     fn refresh(&mut self, id: JobId, now: Instant) {

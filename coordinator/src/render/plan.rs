@@ -269,7 +269,7 @@ impl Planner<'_> {
         let sampling = Arc::new(Sampling::new(&settings, table)?);
         let batch = (spec.tile_batch as usize).min(tiling.grid().tiles().len());
         let channels = facts.latent_channels as usize;
-        let plan = PassPlan { sampling, tiling, batch, channels, barrier: false };
+        let plan = PassPlan { sampling, tiling, batch, channels, barrier: spec.barrier };
         let timeline = match stage {
             Stage::Base | Stage::Hires { before: None } => Timeline::base(calls(&plan)),
             Stage::Hires { before: Some(before) } => Timeline::hires(before, calls(&plan)),

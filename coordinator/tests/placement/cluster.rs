@@ -70,8 +70,10 @@ pub(crate) struct Cluster {
     random: u64,
     /// When the next timer rings, ms.
     armed: f64,
-    /// Calls by job, in the order in which they were handed out.
+    /// Whose calls were handed out, in this order.
     pub(crate) given: Vec<JobId>,
+    /// When each job was over, ms.
+    pub(crate) ended: BTreeMap<JobId, f64>,
 }
 
 impl Device {
@@ -95,6 +97,7 @@ impl Cluster {
             armed: 0.0,
             weather,
             given: Vec::new(),
+            ended: BTreeMap::new(),
         };
         devices.iter().for_each(|&device| cluster.join(device));
         cluster
@@ -222,6 +225,7 @@ impl Cluster {
             if let Some(picture) = self.pictures.get_mut(&job) {
                 picture.complete(number, result).into_iter().for_each(|need| self.fleet.enqueue(need));
                 if picture.is_over() {
+                    self.ended.insert(job, self.now);
                     let void = self.fleet.drop_job(job, now);
                     void.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
                 }

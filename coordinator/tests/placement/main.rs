@@ -2,6 +2,7 @@
 
 mod cluster;
 mod picture;
+mod sharing;
 
 use proptest::prelude::*;
 use cluster::{Cluster, Device, Weather};

@@ -53,6 +53,7 @@ choice!("tile_method", job::TileMethod, wire::TileMethod { MultiDiffusion <-> Mu
 choice!("tile_grid", job::TileGrid, wire::TileGrid { Spread <-> Spread, Stride <-> Stride });
 choice!("vae", job::VaeMode, wire::VaeMode { Exact <-> Exact, Fast <-> Fast, Blend <-> Blend, Off <-> Off });
 choice!("encode", job::Posterior, wire::Posterior { Mean <-> Mean, Sample <-> Sample });
+choice!("priority", job::Urgency, wire::Urgency { Interactive <-> Interactive, Batch <-> Batch });
 choice!("prediction", facts::Prediction, wire::Prediction { Epsilon <-> Epsilon, V <-> V });
 choice!("beta_schedule", facts::BetaSchedule, wire::BetaSchedule { Linear <-> Linear, ScaledLinear <-> ScaledLinear });
 choice!("artifact", status::Artifact, wire::Artifact {

@@ -98,6 +98,12 @@ pub enum Error {
         /// The mode received.
         mode: &'static str,
     },
+    /// A user's name that cannot be shown.
+    #[error("user {name:?} must be at most {} bytes without control characters", facts::MAX_NAME_BYTES)]
+    User {
+        /// The name received, shortened to 64 characters.
+        name: String,
+    },
     /// A text that names no upscaling network on any system.
     #[error(
         "upscaler name {name:?} must be 1 to {} bytes without control characters, / and \\: name a network of the \
@@ -138,8 +144,16 @@ pub(super) fn draft(draft: &Draft) -> Result<(), Error> {
     count("hires steps", draft.hires_steps.unwrap_or(1), 1, 1000)?;
     real("cfg scale", draft.cfg_scale, 0.0, 100.0)?;
     real("denoising strength", draft.denoising_strength, 0.01, 1.0)?;
+    user(&draft.user)?;
     upscaler(draft)?;
     tiles(draft)
+}
+
+fn user(name: &str) -> Result<(), Error> {
+    if facts::MAX_NAME_BYTES < name.len() || name.chars().any(char::is_control) {
+        return Err(Error::User { name: name.chars().take(64).collect() });
+    }
+    Ok(())
 }
 
 fn upscaler(draft: &Draft) -> Result<(), Error> {

@@ -59,6 +59,7 @@ impl State {
             Ok(()) => {
                 tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
                 entry.end(JobState::Done, None, now);
+                self.begin_waiting(now);
             }
             Err(message) => {
                 self.artifacts.remove(id, format);

@@ -219,6 +219,82 @@ fn the_tasks_of_an_ended_job_are_void() {
     assert!(assign(&mut fleet, now).is_empty());
 }
 
+/// Two workers, `a` of the first device and `b` of the second, that take 100 ms a task, and three tasks: `a` has two in hand
+/// 199 ms after the start, `b` has ended its one 1 ms later.
+fn one_idle(fleet: &mut Fleet, devices: [&str; 2]) -> ([WorkerId; 2], Instant) {
+    let start = Instant::now();
+    let hello = |device: &str| Hello { device: device.into(), ..hello("w") };
+    let workers = devices.map(|device| fleet.enlist(hello(device), start));
+    (0..2).for_each(|number| fleet.enqueue(need(number, number)));
+    let first = assign(fleet, start);
+    for order in &first {
+        settle(fleet, order.worker, order.lease, start + 100 * MS);
+    }
+    (2..5).for_each(|number| fleet.enqueue(need(number, number)));
+    let second = assign(fleet, start + 100 * MS);
+    assert_eq!(numbers(&second), [(1, 2), (2, 3)]);
+    assert_eq!(numbers(&assign(fleet, start + 198 * MS)), [(1, 4)]);
+    settle(fleet, workers[1], second[1].lease, start + 200 * MS);
+    (workers, start)
+}
+
+#[test]
+fn a_task_behind_a_late_one_is_taken_back() {
+    let mut fleet = Fleet::default();
+    let ([a, b], start) = one_idle(&mut fleet, ["sim:1", "cuda:0"]);
+    assert!(fleet.assign(start + 200 * MS).orders.is_empty(), "it is about to begin");
+    let late = start + 100 * MS + 160 * MS;
+    assert!(fleet.next_turn(start + 200 * MS).unwrap() <= late, "the fleet is asked when the first one is late");
+    let placement = fleet.assign(late);
+    assert_eq!(placement.withdrawn.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [a]);
+    assert_eq!(numbers(&placement.orders), [(b.get(), 4)]);
+    assert_eq!(fleet.taken_back(), 1);
+}
+
+/// The orders of two late tasks' second runs, where `b` is idle and `a` is late with the one task that is left.
+fn late_alone(devices: [&str; 2]) -> (Fleet, [WorkerId; 2], Vec<Order>, Instant) {
+    let mut fleet = Fleet::default();
+    let (workers, start) = one_idle(&mut fleet, devices);
+    let late = start + 260 * MS;
+    let back = assign(&mut fleet, late);
+    for order in &back {
+        settle(&mut fleet, order.worker, order.lease, late + 100 * MS);
+    }
+    let orders = assign(&mut fleet, late + 100 * MS);
+    (fleet, workers, orders, late + 100 * MS)
+}
+
+#[test]
+fn an_idle_worker_runs_a_late_task_too_and_the_first_result_wins() {
+    let (mut fleet, [a, b], orders, now) = late_alone(["sim:1", "sim:2"]);
+    assert_eq!((numbers(&orders), fleet.duplicates()), (vec![(b.get(), 2)], 1));
+    let Verdict::Current(lease) = fleet.settle(b, orders[0].lease, Some(MS), now + 90 * MS) else {
+        panic!("its lease holds");
+    };
+    let (loser, void) = fleet.accept(&lease, now + 90 * MS).expect("the other one is withdrawn");
+    assert_eq!(loser, a);
+    assert!(settle(&mut fleet, a, void, now + 500 * MS).is_none(), "what comes later is dropped");
+}
+
+#[test]
+fn bytes_of_another_kind_of_engine_are_not_taken_instead() {
+    let (fleet, _, orders, _) = late_alone(["cpu:1", "cuda:0"]);
+    assert_eq!((numbers(&orders), fleet.duplicates()), (vec![], 0));
+}
+
+#[test]
+fn of_two_runs_of_a_task_one_may_be_lost_or_fail() {
+    let (mut fleet, [a, b], orders, now) = late_alone(["sim:1", "sim:2"]);
+    assert_eq!(fleet.dismiss(a), [], "the other one goes on");
+    assert!(settle(&mut fleet, b, orders[0].lease, now).is_some());
+    let (mut fleet, [a, _], orders, now) = late_alone(["sim:1", "sim:2"]);
+    let lease = failed(&mut fleet, &orders[0], now);
+    assert!(fleet.retry(lease), "the other one goes on");
+    assert!(assign(&mut fleet, now).is_empty());
+    let first = fleet.leases.iter().find(|(_, lease)| lease.worker == a).map(|(&id, _)| id);
+    assert!(settle(&mut fleet, a, first.expect("it still runs"), now).is_some());
+}
+
 proptest! {
     /// Workers come, die and answer in any order: every task is accepted exactly once.
     #[test]

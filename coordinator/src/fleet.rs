@@ -86,7 +86,7 @@ pub struct Order {
 #[derive(Debug)]
 pub enum Verdict {
     /// It counts: [accept](Fleet::accept) it or [try it again](Fleet::retry).
-    Current(Lease),
+    Current(Box<Lease>),
     /// Its lease is void: drop it.
     Stale,
 }
@@ -155,7 +155,7 @@ impl Fleet {
     pub fn overdue(&self, now: Instant, silence: Duration, task_timeout: Duration) -> Vec<WorkerId> {
         let overdue = |worker: &Worker| {
             let silent = silence < now.saturating_duration_since(worker.last_seen);
-            let busy = worker.busy_since();
+            let busy = worker.busy_since(now);
             silent || busy.is_some_and(|since| task_timeout < now.saturating_duration_since(since))
         };
         self.workers.iter().filter(|(_, worker)| overdue(worker)).map(|(&id, _)| id).collect()
@@ -208,16 +208,17 @@ impl Fleet {
             worker.tasks_done += 1;
         }
         self.queue.settle(held.need.task.job, held.paid, took.map(|took| took.as_secs_f64()));
-        Verdict::Current(held)
+        Verdict::Current(Box::new(held))
     }
 
     /// An outcome is good. Returns the task's other lease, which is void now, and its worker.
     pub fn accept(&mut self, lease: &Lease, now: Instant) -> Option<(WorkerId, LeaseId)> {
         self.queue.accepted(lease.need.task.job);
-        if let Some(line) = lease.need.line {
+        let twin = lease.twin?;
+        let stays = self.workers.get(&lease.worker).is_some_and(|worker| !worker.draining);
+        if let Some(line) = lease.need.line.filter(|_| stays) {
             self.queue.move_line(line, lease.worker);
         }
-        let twin = lease.twin?;
         let worker = self.leases.get(&twin)?.worker;
         let _ = self.void(worker, twin, now);
         Some((worker, twin))

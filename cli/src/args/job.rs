@@ -220,7 +220,14 @@ pub(crate) struct TurnArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) priority: Option<String>,
     /// Whose the job is: users get equal shares of a busy cluster, however many jobs they have
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) user: String,
 }
 

@@ -61,11 +61,7 @@ pub(crate) fn encode(args: EncodeArgs, environment: &Environment) -> Result<Rend
 
 /// The job with its model, which can do it as far as we know.
 fn planned(draft: Draft, machines: &Machines, given: Given) -> Result<JobSpec, Error> {
-    let spec = JobSpec::new(Draft {
-        model: machines.model_ref(),
-        priority: Urgency::Interactive,
-        ..draft
-    })?;
+    let spec = JobSpec::new(Draft { model: machines.model_ref(), priority: Urgency::Interactive, ..draft })?;
     if let Some(facts) = machines.facts() {
         Plan::new(&spec, facts, given)?;
     }

@@ -136,7 +136,8 @@ impl Fleet {
         if ahead < self.queue.free(account.model) {
             return account.free.values().filter(fits).take(ahead + 1).last();
         }
-        let left = |need: &Need| f64::from(u32::try_from(need.due.saturating_sub(account.done)).unwrap_or(u32::MAX));
+        let left =
+            |need: &Need| f64::from(u32::try_from(need.due.saturating_sub(account.done)).unwrap_or(u32::MAX));
         last().filter(|need| (takes + wait) * rate <= left(need))
     }
 
@@ -144,7 +145,9 @@ impl Fleet {
     fn others(&self, id: WorkerId, need: &Need, (takes, wait): (f64, f64), now: Instant) -> Others {
         let mut others = Others::default();
         let Some(worker) = self.workers.get(&id) else { return others };
-        for (_, peer) in self.peers(worker).filter(|(other, _)| *other != id) {
+        // One that must not run it again leaves it to others.
+        let able = |other: WorkerId| other != id && need.avoid != Some(other);
+        for (_, peer) in self.peers(worker).filter(|(other, _)| able(*other)) {
             let Some(theirs) = peer.expected(need.class, now) else { continue };
             // A network that takes no time at all counts as one of a microsecond.
             let theirs = theirs.max(1e-6);
@@ -168,7 +171,7 @@ impl Fleet {
     fn take_back(&mut self, id: WorkerId, now: Instant, placement: &mut Placement) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
         let stranded = self.peers(worker).filter_map(|(other, peer)| {
-            let lease = peer.behind().next()?.lease;
+            let lease = peer.behind(now).next()?.lease;
             let need = &self.leases.get(&lease).filter(|held| held.need.line.is_none())?.need;
             let takes = worker.expected(need.class, now)?;
             let waits = peer.remaining(now);
@@ -188,10 +191,10 @@ impl Fleet {
     fn run_twice(&mut self, id: WorkerId, now: Instant) -> Option<Order> {
         let worker = self.workers.get(&id)?;
         let late = self.peers(worker).filter_map(|(other, peer)| {
-            let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain())?;
+            let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain(now))?;
             let held = self.leases.get(&first.lease).filter(|held| held.twin.is_none())?;
             let takes = worker.expected(first.class, now)?;
-            let since = now.saturating_duration_since(peer.busy_since()?).as_secs_f64();
+            let since = now.saturating_duration_since(peer.busy_since(now)?).as_secs_f64();
             let anew = held.need.line.is_none() || ANEW * takes + GRACE < since;
             let worth = peer.engine() == worker.engine() && anew && WORTH * takes + GRACE < peer.present(now);
             worth.then_some((held.need.due, first.lease))

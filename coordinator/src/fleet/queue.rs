@@ -67,7 +67,8 @@ impl Queue {
 
     /// The jobs on this model with a task that the worker may run, in the order of their turn.
     pub(super) fn in_turn(&self, model: [u8; 32], worker: WorkerId) -> Vec<(JobId, &Account)> {
-        let waiting = self.jobs.iter().filter(|(_, account)| account.model == model && account.waits_for(worker));
+        let waiting =
+            self.jobs.iter().filter(|(_, account)| account.model == model && account.waits_for(worker));
         let mut waiting: Vec<_> = waiting.map(|(&job, account)| (job, account)).collect();
         waiting.sort_by(|(_, a), (_, b)| {
             a.paid.total_cmp(&b.paid).then_with(|| a.standing.order.cmp(&b.standing.order))
@@ -160,7 +161,8 @@ impl Queue {
             account.model == own.model && account.is_active() && account.standing.user == own.standing.user
         };
         let together: f64 = self.jobs.values().filter(of_user).map(|account| account.standing.weight).sum();
-        let most = self.jobs.values().filter(of_user).map(|account| account.standing.weight).fold(0.0, f64::max);
+        let most =
+            self.jobs.values().filter(of_user).map(|account| account.standing.weight).fold(0.0, f64::max);
         if together <= 0.0 { 1.0 / own.standing.weight } else { together / (most * own.standing.weight) }
     }
 

@@ -30,6 +30,12 @@ pub(super) const GRACE: f64 = 0.01;
 /// A void task that was sent this long ago has begun, s; a newer one may never.
 const BEGUN: f64 = 0.005;
 
+/// A void task that had begun is taken to have got lost after so many times its length, and not before [`LOST`].
+const LOST_TIMES: f64 = 40.0;
+
+/// See [`LOST_TIMES`], s.
+const LOST: f64 = 10.0;
+
 /// A void task of unknown length is over after this, s, unless it is known to have begun.
 const UNKNOWN: f64 = 0.05;
 
@@ -190,14 +196,14 @@ impl Worker {
             && first
             && self.running(now).is_none_or(|(_, other)| began <= other)
         {
-            let begun = BEGUN < now.saturating_duration_since(began).as_secs_f64();
+            let begun = BEGUN.max(self.overhead) < now.saturating_duration_since(began).as_secs_f64();
             self.ghost = Some(Ghost { hand, began, begun });
         }
     }
 
     /// What it runs, and since when.
     pub(super) fn running(&self, now: Instant) -> Option<(Class, Instant)> {
-        let ghost = self.ghost.filter(|ghost| ghost.begun || !self.is_late(ghost.hand.class, ghost.began, now));
+        let ghost = self.ghost(now);
         if let Some(ghost) = ghost {
             return Some((ghost.hand.class, ghost.began));
         }
@@ -205,19 +211,20 @@ impl Worker {
     }
 
     /// Whether what it runs is void.
-    pub(super) const fn runs_in_vain(&self) -> bool {
-        self.ghost.is_some()
+    pub(super) fn runs_in_vain(&self, now: Instant) -> bool {
+        self.ghost(now).is_some()
     }
 
     /// Whether it can take a task now.
     pub(super) fn room(&self, now: Instant) -> Room {
         let Some((class, began)) = self.running(now) else { return Room::Now };
-        if IN_HAND <= self.hands.len() + usize::from(self.ghost.is_some()) {
+        let in_vain = self.runs_in_vain(now);
+        if IN_HAND <= self.hands.len() + usize::from(in_vain) {
             return Room::None;
         }
         let due = self.expected(class, now).map(|expected| expected - self.lead(expected));
         let elapsed = now.saturating_duration_since(began).as_secs_f64();
-        if due.is_some_and(|due| due <= elapsed) && !self.is_late(class, began, now) && self.ghost.is_none() {
+        if due.is_some_and(|due| due <= elapsed) && !self.is_late(class, began, now) && !in_vain {
             Room::Soon(self.remaining(now))
         } else {
             Room::Behind
@@ -226,7 +233,7 @@ impl Worker {
 
     /// Until all that it holds is done, s.
     pub(super) fn remaining(&self, now: Instant) -> f64 {
-        let behind = self.behind().filter_map(|hand| self.expected(hand.class, now));
+        let behind = self.behind(now).filter_map(|hand| self.expected(hand.class, now));
         self.present(now) + behind.sum::<f64>()
     }
 
@@ -242,8 +249,8 @@ impl Worker {
     }
 
     /// Tasks that it holds and cannot have begun.
-    pub(super) fn behind(&self) -> impl Iterator<Item = &Hand> {
-        self.hands.iter().skip(usize::from(self.ghost.is_none()))
+    pub(super) fn behind(&self, now: Instant) -> impl Iterator<Item = &Hand> {
+        self.hands.iter().skip(usize::from(!self.runs_in_vain(now)))
     }
 
     /// The next moment at which there is something to decide though nothing is heard: its next task is to be sent, or the
@@ -269,9 +276,20 @@ impl Worker {
     }
 
     /// Since when it is at the task of its oldest lease, or at one that is void.
-    pub(super) fn busy_since(&self) -> Option<Instant> {
-        let ghost = self.ghost.filter(|ghost| ghost.begun).map(|ghost| ghost.began);
+    pub(super) fn busy_since(&self, now: Instant) -> Option<Instant> {
+        let ghost = self.ghost(now).filter(|ghost| ghost.begun).map(|ghost| ghost.began);
         ghost.or_else(|| self.hands.first().map(|hand| self.began(hand)))
+    }
+
+    /// The void task that it still runs. Of one that had not begun when it became void, no outcome may come.
+    fn ghost(&self, now: Instant) -> Option<Ghost> {
+        self.ghost.filter(|&Ghost { hand, began, begun }| {
+            if !begun {
+                return !self.is_late(hand.class, began, now);
+            }
+            let lost = self.expected(hand.class, now).map(|expected| LOST_TIMES * expected + LOST);
+            lost.is_none_or(|lost| now.saturating_duration_since(began).as_secs_f64() < lost)
+        })
     }
 
     /// How long before the end of a task the next one is sent, s.

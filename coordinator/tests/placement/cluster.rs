@@ -44,12 +44,26 @@ struct Machine {
 
 enum Event {
     /// An order arrives.
-    Order { machine: usize, lease: LeaseId, result: Tensor },
-    Withdraw { machine: usize, lease: LeaseId },
+    Order {
+        machine: usize,
+        lease: LeaseId,
+        result: Tensor,
+    },
+    Withdraw {
+        machine: usize,
+        lease: LeaseId,
+    },
     /// The running call ends.
-    End { machine: usize },
+    End {
+        machine: usize,
+    },
     /// An outcome arrives; `busy` ms.
-    Outcome { worker: WorkerId, lease: LeaseId, result: Tensor, busy: f64 },
+    Outcome {
+        worker: WorkerId,
+        lease: LeaseId,
+        result: Tensor,
+        busy: f64,
+    },
     /// The fleet wants to be asked.
     Turn,
 }

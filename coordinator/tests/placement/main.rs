@@ -1,12 +1,14 @@
 //! Placement and dataflow together, in simulated time: how busy devices are, and that the result is always the same.
 
+#![cfg(test)]
+
 mod cluster;
 mod picture;
 mod sharing;
 
-use proptest::prelude::*;
 use cluster::{Cluster, Device, Weather};
 use picture::{Picture, plan};
+use proptest::prelude::*;
 use tessera_coordinator::fleet::Standing;
 
 const CALLS: u32 = 30;
@@ -77,7 +79,9 @@ fn a_device_that_becomes_slow_is_left_aside() {
     // 8 devices until then, 7 from then on.
     let before = 8.0 * 4000.0 / 86.0;
     let ideal = 4000.0 + (f64::from(25 * CALLS) - before) * 86.0 / 7.0;
-    println!("{took:.0} ms with a device 20 times as slow from 4000 ms on, {ideal:.0} ms without it from then on");
+    println!(
+        "{took:.0} ms with a device 20 times as slow from 4000 ms on, {ideal:.0} ms without it from then on"
+    );
     assert!(took <= 1.03 * ideal, "took {took} ms, at most {} is wanted", 1.03 * ideal);
     assert!((1..=6).contains(&duplicates), "its late tiles are run elsewhere, {duplicates} of them");
 }

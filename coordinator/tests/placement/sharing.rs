@@ -71,7 +71,9 @@ fn a_batch_job_is_never_at_a_standstill() {
 #[test]
 fn users_get_the_same_however_many_jobs_they_have() {
     let mut cluster = cluster(4);
-    (1..=3).for_each(|id| drop(submit(&mut cluster, id, 4, ("many", 1.0))));
+    for id in 1..=3 {
+        submit(&mut cluster, id, 4, ("many", 1.0));
+    }
     let single = submit(&mut cluster, 4, 6, ("single", 1.0));
     let share = share(&mut cluster, single, 600);
     assert!((0.46..0.54).contains(&share), "the share of the user with one job is {share:.3}");
@@ -84,5 +86,8 @@ fn a_job_that_comes_later_gets_its_share_and_no_more() {
     (0..600).for_each(|_| assert!(cluster.step()));
     let late = submit(&mut cluster, 2, 6, ("b", 1.0));
     let share = share(&mut cluster, late, 400);
-    assert!((0.45..0.55).contains(&share), "its share is {share:.3}: it does not make up for the time before it came");
+    assert!(
+        (0.45..0.55).contains(&share),
+        "its share is {share:.3}: it does not make up for the time before it came"
+    );
 }

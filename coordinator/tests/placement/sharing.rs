@@ -55,7 +55,8 @@ fn an_interactive_job_goes_first_from_the_next_tile_on() {
     submit(&mut cluster, job.get(), 3, ("b", INTERACTIVE));
     cluster.finish();
     let took = cluster.ended[&job] - came;
-    assert!(took < 1.25 * takes, "it took {took:.0} ms beside a batch job, {takes:.0} ms alone");
+    // A call that runs is not cut short: a tile that becomes ready waits for its end. Equal shares would make it twice.
+    assert!(took < 1.5 * takes, "it took {took:.0} ms beside a batch job, {takes:.0} ms alone");
 }
 
 #[test]

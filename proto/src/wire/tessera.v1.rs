@@ -1091,6 +1091,15 @@ pub struct JobSpec {
     /// Keep when each task ran, for Fetch.
     #[prost(bool, tag = "45")]
     pub trace: bool,
+    /// Every tile waits until all have done the call before; the same picture, later.
+    #[prost(bool, tag = "37")]
+    pub barrier: bool,
+    /// Absent: batch.
+    #[prost(enumeration = "Urgency", optional, tag = "38")]
+    pub priority: ::core::option::Option<i32>,
+    /// Whose the job is: users get equal shares. At most 255 bytes.
+    #[prost(string, tag = "39")]
+    pub user: ::prost::alloc::string::String,
     /// Target: a factor on the base or on the image, or a size in px, where a side of 0 keeps the aspect ratio.
     #[prost(oneof = "job_spec::Target", tags = "6, 7")]
     pub target: ::core::option::Option<job_spec::Target>,
@@ -1357,6 +1366,37 @@ impl Posterior {
             "POSTERIOR_UNSPECIFIED" => Some(Self::Unspecified),
             "POSTERIOR_MEAN" => Some(Self::Mean),
             "POSTERIOR_SAMPLE" => Some(Self::Sample),
+            _ => None,
+        }
+    }
+}
+/// How much of a busy fleet a job gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Urgency {
+    Unspecified = 0,
+    /// Somebody waits for it: 16 times as much as a batch job.
+    Interactive = 1,
+    Batch = 2,
+}
+impl Urgency {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "URGENCY_UNSPECIFIED",
+            Self::Interactive => "URGENCY_INTERACTIVE",
+            Self::Batch => "URGENCY_BATCH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "URGENCY_UNSPECIFIED" => Some(Self::Unspecified),
+            "URGENCY_INTERACTIVE" => Some(Self::Interactive),
+            "URGENCY_BATCH" => Some(Self::Batch),
             _ => None,
         }
     }

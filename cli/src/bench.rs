@@ -26,14 +26,24 @@ pub(crate) struct Measured {
     pub(crate) events: Vec<serde_json::Value>,
 }
 
+/// Whether tiles wait for one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Every tile waits for all others at every model call. One job alone.
+    Barrier,
+    /// A tile waits for its neighbours. All jobs at once.
+    Dataflow,
+}
+
 /// Runs a case once.
 ///
 /// # Errors
 /// The cluster cannot be started, or a job fails.
-pub(crate) async fn measure(case: &Case, seed: u32) -> Result<Measured, Failure> {
+pub(crate) async fn measure(case: &Case, seed: u32, order: Order) -> Result<Measured, Failure> {
     let arena = Arena::start(&case.workers(seed)).await?;
+    let jobs = if order == Order::Barrier { 1 } else { case.jobs };
     let specs =
-        (0..case.jobs).map(|_| case.job()).collect::<Result<Vec<JobSpec>, _>>().map_err(Failure::usage)?;
+        (0..jobs).map(|_| case.job(order)).collect::<Result<Vec<JobSpec>, _>>().map_err(Failure::usage)?;
     let ended = arena.run(specs).await;
     arena.stop().await;
     let ended = ended?;

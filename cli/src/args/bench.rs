@@ -49,6 +49,8 @@ pub(crate) struct ScalingArgs {
     #[arg(long, conflicts_with = "tiles")]
     pub(crate) real: bool,
     /// Also write when each task of the last run ran, for Perfetto (ui.perfetto.dev) or chrome://tracing
+    ///
+    /// And beside it, as FILE.barrier.json, the same of the run behind a barrier.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) trace: Option<PathBuf>,
     /// Print JSON

@@ -6,6 +6,8 @@ use tessera_proto::{
 };
 use tessera_worker::engine::{DeviceSpec, device};
 
+use super::Order;
+
 /// Image px per latent px of simulated devices' model.
 const SCALE: u32 = 8;
 
@@ -95,7 +97,7 @@ impl Case {
     ///
     /// # Errors
     /// More tiles or steps than a job may have.
-    pub(crate) fn job(&self) -> Result<JobSpec, job::Error> {
+    pub(crate) fn job(&self, order: Order) -> Result<JobSpec, job::Error> {
         let Size { width, height } = self.tile;
         let overlap = width.min(height) / 4;
         let side = |tile: u32, tiles: u32| SCALE * (tiles.saturating_mul(tile - overlap) + overlap);
@@ -113,6 +115,7 @@ impl Case {
             tile: Some(self.tile),
             overlap: Some(overlap),
             vae: VaeMode::Blend,
+            barrier: order == Order::Barrier,
             trace: true,
             ..Draft::text_to_image("tiles")
         })
@@ -180,7 +183,9 @@ mod tests {
     fn every_case_has_the_tiles_and_calls_that_it_says() {
         for case in table(30) {
             case.check().unwrap();
-            let plan = Plan::new(&case.job().unwrap(), &ModelFacts::simulated(), Given::Nothing).unwrap();
+            let plan =
+                Plan::new(&case.job(Order::Dataflow).unwrap(), &ModelFacts::simulated(), Given::Nothing)
+                    .unwrap();
             let summary = plan.summary();
             let hires = summary.stages.iter().find(|stage| stage.stage == Stage::Hires).unwrap();
             assert_eq!(hires.tiles, (case.tiles.0 * case.tiles.1) as usize, "{}", case.name);

@@ -1,5 +1,7 @@
 //! `tessera bench`: flags in; a table of figures, each beside its bound, out.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use super::table::Table;
 use crate::{
     args::{BenchArgs, BenchCommand, ScalingArgs},
     atomic::Draft,
-    bench::{self, Case, Quantity},
+    bench::{self, Case, Measured, Order, Quantity},
     environment::Environment,
     exit::Failure,
     output::{Output, Style},
@@ -20,6 +22,8 @@ const TWO_WORKERS: f64 = 1.9;
 #[derive(Debug, Serialize)]
 struct Row {
     case: String,
+    /// One job alone whose tiles wait for all others, for comparison.
+    barrier: Option<f64>,
     dataflow: f64,
     /// Not of the real engine.
     dispatch_p99_ms: Option<f64>,
@@ -38,7 +42,7 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
     let BenchCommand::Scaling(args) = args.command;
     let cases = cases(&args)?;
     let mut rows = Vec::new();
-    let mut events = Vec::new();
+    let mut events = [Vec::new(), Vec::new()];
     for case in &cases {
         output.note(format_args!("{} …", case.name));
         let (row, last) = measure(case).await?;
@@ -52,10 +56,9 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         rows.push(Row::real(ratio.map_err(Failure::failed)?));
     }
     if let Some(path) = &args.trace {
-        let text = json!({ "displayTimeUnit": "ms", "traceEvents": events }).to_string();
-        let mut draft = Draft::create(path).map_err(Failure::usage)?;
-        draft.write(text.as_bytes()).map_err(Failure::failed)?;
-        Draft::publish(vec![draft]).map_err(Failure::failed)?;
+        let [barrier, dataflow] = events;
+        write_trace(path, dataflow)?;
+        write_trace(&path.with_extension("barrier.json"), barrier)?;
     }
     if output.style() == Style::Json {
         output.json(&rows)?
@@ -67,6 +70,16 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         return Ok(());
     }
     Err(Failure::failed(anyhow::anyhow!("below the bound: {}", missed.join("; "))))
+}
+
+fn write_trace(path: &Path, events: Vec<Value>) -> Result<(), Failure> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let text = json!({ "displayTimeUnit": "ms", "traceEvents": events }).to_string();
+    let mut draft = Draft::create(path).map_err(Failure::usage)?;
+    draft.write(text.as_bytes()).map_err(Failure::failed)?;
+    Draft::publish(vec![draft]).map_err(Failure::failed)
 }
 
 /// The case that the flags describe, or all of the table.
@@ -92,22 +105,25 @@ fn cases(args: &ScalingArgs) -> Result<Vec<Case>, Failure> {
         case.variation.push_str(&format!("/{slow}"));
     }
     case.check().map_err(Failure::usage)?;
-    case.job().map_err(Failure::usage)?;
+    case.job(Order::Dataflow).map_err(Failure::usage)?;
     Ok(vec![case])
 }
 
-/// A case's row, and the events of its last run.
-async fn measure(case: &Case) -> Result<(Row, Vec<Value>), Failure> {
-    let mut runs = Vec::new();
-    for seed in 0..case.seeds {
-        runs.push(Box::pin(bench::measure(case, seed)).await?);
-    }
+/// A case's row, and the events of its last runs, behind a barrier and without one.
+async fn measure(case: &Case) -> Result<(Row, [Vec<Value>; 2]), Failure> {
+    let mut behind = match case.quantity {
+        Quantity::Busy => run_all(case, Order::Barrier).await?,
+        Quantity::Rate => Vec::new(),
+    };
+    let mut runs = run_all(case, Order::Dataflow).await?;
+    let mean = |runs: &[Measured]| runs.iter().map(|run| run.value).sum::<f64>() / f64::from(case.seeds);
     let dispatch = runs.iter().map(|run| run.dispatch_p99_ms).fold(0.0, f64::max);
-    let dataflow = runs.iter().map(|run| run.value).sum::<f64>() / f64::from(case.seeds);
+    let dataflow = mean(&runs);
     let reached = case.bound.is_none_or(|bound| bound <= dataflow)
         && case.dispatch_bound.is_none_or(|bound| dispatch <= bound);
     let row = Row {
         case: case.name.clone(),
+        barrier: (!behind.is_empty()).then(|| mean(&behind)),
         dataflow,
         dispatch_p99_ms: Some(dispatch),
         unit: match case.quantity {
@@ -118,11 +134,20 @@ async fn measure(case: &Case) -> Result<(Row, Vec<Value>), Failure> {
         dispatch_bound_ms: case.dispatch_bound,
         reached,
     };
-    Ok((row, runs.pop().map(|run| run.events).unwrap_or_default()))
+    let last = |runs: &mut Vec<Measured>| runs.pop().map(|run| run.events).unwrap_or_default();
+    Ok((row, [last(&mut behind), last(&mut runs)]))
 }
 
-fn table(rows: &[Row]) -> Table<5> {
-    let mut table = Table::new(["case", "dataflow", "must reach", "dispatch p99", ""]);
+async fn run_all(case: &Case, order: Order) -> Result<Vec<Measured>, Failure> {
+    let mut runs = Vec::new();
+    for seed in 0..case.seeds {
+        runs.push(Box::pin(bench::measure(case, seed, order)).await?);
+    }
+    Ok(runs)
+}
+
+fn table(rows: &[Row]) -> Table<6> {
+    let mut table = Table::new(["case", "barrier", "dataflow", "must reach", "dispatch p99", ""]);
     for row in rows {
         let dispatch = row.dispatch_p99_ms.map(|ms| format!("{ms:.1} ms")).unwrap_or_default();
         let dispatch_bound =
@@ -134,6 +159,7 @@ fn table(rows: &[Row]) -> Table<5> {
         };
         table.row([
             row.case.clone(),
+            row.barrier.map(|value| row.figure(value)).unwrap_or_default(),
             row.figure(row.dataflow),
             row.bound.map(|bound| row.figure(bound)).unwrap_or_default(),
             format!("{dispatch}{dispatch_bound}"),
@@ -149,6 +175,7 @@ impl Row {
     fn real(ratio: f64) -> Self {
         Self {
             case: "demo model, 2 workers x 1 thread against 1 x 1".to_owned(),
+            barrier: None,
             dataflow: ratio,
             dispatch_p99_ms: None,
             unit: "x",

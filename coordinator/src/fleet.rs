@@ -238,7 +238,7 @@ impl Fleet {
         }
         match lease.twin.and_then(|twin| self.leases.get_mut(&twin)) {
             Some(twin) => {
-                twin.need.failures = 1;
+                (twin.need.failures, twin.need.avoid) = (1, Some(lease.worker));
                 twin.twin = None;
             }
             None => self.queue.push(Need { failures: 1, avoid: Some(lease.worker), ..lease.need }),

@@ -192,7 +192,8 @@ impl Fleet {
         let worker = self.workers.get(&id)?;
         let late = self.peers(worker).filter_map(|(other, peer)| {
             let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain(now))?;
-            let held = self.leases.get(&first.lease).filter(|held| held.twin.is_none())?;
+            let held = self.leases.get(&first.lease)?;
+            let held = Some(held).filter(|held| held.twin.is_none() && held.need.avoid != Some(id))?;
             let takes = worker.expected(first.class, now)?;
             let since = now.saturating_duration_since(peer.busy_since(now)?).as_secs_f64();
             let anew = held.need.line.is_none() || ANEW * takes + GRACE < since;

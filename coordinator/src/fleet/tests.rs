@@ -247,7 +247,7 @@ fn a_task_behind_a_late_one_is_taken_back() {
     let mut fleet = Fleet::default();
     let ([a, b], start) = one_idle(&mut fleet, ["sim:1", "cuda:0"]);
     assert!(fleet.assign(start + 200 * MS).orders.is_empty(), "it is about to begin");
-    let late = start + 100 * MS + 160 * MS;
+    let late = start + 261 * MS;
     assert!(
         fleet.next_turn(start + 200 * MS).unwrap() <= late,
         "the fleet is asked when the first one is late"
@@ -262,7 +262,7 @@ fn a_task_behind_a_late_one_is_taken_back() {
 fn late_alone(devices: [&str; 2]) -> (Fleet, [WorkerId; 2], Vec<Order>, Instant) {
     let mut fleet = Fleet::default();
     let (workers, start) = one_idle(&mut fleet, devices);
-    let late = start + 260 * MS;
+    let late = start + 261 * MS;
     let back = assign(&mut fleet, late);
     for order in &back {
         settle(&mut fleet, order.worker, order.lease, late + 100 * MS);

@@ -266,7 +266,8 @@ impl Worker {
         while after <= elapsed {
             after *= 2.0;
         }
-        Some(began + Duration::from_secs_f64(after))
+        // Past it, however it was rounded.
+        Some(began + Duration::from_secs_f64(after) + Duration::from_micros(1))
     }
 
     /// Whether a task that began then takes longer than expected.

@@ -2,6 +2,7 @@
 """The `tessera` program in; how exact its tiled VAE is at the size of Stable Diffusion 1.x, and what it costs, out.
 
     python full_size_vae.py TESSERA --work DIR [--latents 48] [--tile 24] [--ratio 256]
+    python full_size_vae.py TESSERA --onnx MODEL --torch DIFFUSERS     another autoencoder, weights in both folders
 
 DIR keeps a model folder that is made once: the tests' tiny networks around an autoencoder of SD 1.x's own shape (84
 million weights, random, seeded).  One latent is decoded, and one picture encoded, untiled and in tiles; torch in
@@ -14,12 +15,12 @@ Needs the packages of deploy/export-model/setup.sh, 8 GB of memory, and some min
 import argparse
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import program
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
@@ -50,16 +51,8 @@ def model_folder(work: Path) -> Path:
         shutil.rmtree(work / "diffusers", ignore_errors=True)
         make_sd15(work / "diffusers")
         make_vae().save_pretrained(work / "diffusers" / "vae")
-        run([sys.executable, EXPORT / "export_model.py", work / "diffusers", onnx])
+        program.run(sys.executable, EXPORT / "export_model.py", work / "diffusers", onnx)
     return onnx
-
-
-def run(command: list[object]) -> None:
-    """One command, which must go well."""
-    words = list(map(str, command))
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}:\n{done.stderr or done.stdout}")
 
 
 class Program:
@@ -86,19 +79,19 @@ class Program:
         machine hardly changes."""
         out.unlink(missing_ok=True)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [self.args.tessera, what, source, "-m", self.model, "-o", out, "--workers", self.args.workers]
-        run([*command, *flags.split()])
+        machines = ["--workers", self.args.workers]
+        program.run(self.args.tessera, what, source, "-m", self.model, "-o", out, *machines, *flags.split())
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def noise(side: int, scratch: Path) -> Path:
+def noise(side: int, scaling: float, scratch: Path) -> Path:
     """A latent file, scaled as the UNet sees it: noise over a slope, so that tiles differ."""
     generator = torch.Generator().manual_seed(side)
     slope = torch.linspace(-1, 1, side)
     latent = torch.randn((1, 4, side, side), generator=generator) * 0.7 + slope + slope[:, None]
     path = scratch / f"l{side}.safetensors"
-    save_file({"latent": latent.numpy() * np.float32(SCALING)}, path)
+    save_file({"latent": latent.numpy() * np.float32(scaling)}, path)
     return path
 
 
@@ -120,33 +113,34 @@ def told(what: str, made: tuple[np.ndarray, float], truth: np.ndarray, untiled: 
     return error
 
 
-def compare_decode(program: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
+def compare_decode(tessera: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
     """The exact decode's error."""
-    latent = noise(args.latents, program.scratch)
-    truth = vae.decode(torch.from_numpy(load_file(latent)["latent"]).double() / np.float32(SCALING)).sample.numpy()
+    scaling = np.float32(vae.config.scaling_factor)
+    latent = noise(args.latents, scaling, tessera.scratch)
+    truth = vae.decode(torch.from_numpy(load_file(latent)["latent"] / scaling).double()).sample.numpy()
     print(f"decode of {args.latents}x{args.latents} latents; values to {np.abs(truth).max():.1f}", flush=True)
-    whole = program.decode(latent, "--vae off")
+    whole = tessera.decode(latent, "--vae off")
     told("untiled", whole, truth, whole[1])
-    return told(f"exact, tiles of {args.tile}", program.decode(latent, f"--vae-tile {args.tile}"), truth, whole[1])
+    return told(f"exact, tiles of {args.tile}", tessera.decode(latent, f"--vae-tile {args.tile}"), truth, whole[1])
 
 
-def compare_encode(program: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
+def compare_encode(tessera: Program, vae: AutoencoderKL, args: argparse.Namespace) -> float:
     """The exact encode's error."""
     side = 8 * args.latents
-    picture = scene(side, program.scratch)
+    picture = scene(side, tessera.scratch)
     pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None].double() / 127.5 - 1
-    truth = vae.encode(pixels).latent_dist.mean.numpy() * SCALING
+    truth = vae.encode(pixels).latent_dist.mean.numpy() * vae.config.scaling_factor
     print(f"encode of {side}x{side} px; values to {np.abs(truth).max():.1f}", flush=True)
-    whole = program.encode(picture, "--vae off")
+    whole = tessera.encode(picture, "--vae off")
     told("untiled", whole, truth, whole[1])
     flags = f"--vae-encode-tile {8 * args.tile}"
-    return told(f"exact, tiles of {8 * args.tile} px", program.encode(picture, flags), truth, whole[1])
+    return told(f"exact, tiles of {8 * args.tile} px", tessera.encode(picture, flags), truth, whole[1])
 
 
-def compare_modes(program: Program, side: int) -> None:
+def compare_modes(tessera: Program, side: int) -> None:
     """Processor time of the exact and the blend mode."""
-    latent = noise(side, program.scratch)
-    seconds = {mode: program.decode(latent, f"--vae {mode} --vae-tile 64")[1] for mode in ("blend", "exact")}
+    latent = noise(side, SCALING, tessera.scratch)
+    seconds = {mode: tessera.decode(latent, f"--vae {mode} --vae-tile 64")[1] for mode in ("blend", "exact")}
     ratio = seconds["exact"] / seconds["blend"]
     print(f"{8 * side}x{8 * side} px in tiles of 64 latents, processor time: exact {seconds['exact']:.1f} s, blend {seconds['blend']:.1f} s: {ratio:.2f}x", flush=True)
 
@@ -155,16 +149,17 @@ def parsed() -> argparse.Namespace:
     """The arguments, checked."""
     parser = argparse.ArgumentParser(description="The tiled VAE at the size of Stable Diffusion 1.x.")
     parser.add_argument("tessera", help="the program, a path or a name on PATH")
-    parser.add_argument("--work", type=Path, required=True, help="folder that keeps the model")
+    parser.add_argument("--work", type=Path, help="folder that keeps the model")
+    parser.add_argument("--onnx", type=Path, help="ONNX folder, instead of the model made in --work")
+    parser.add_argument("--torch", type=Path, help="diffusers folder with the weights of --onnx")
     parser.add_argument("--latents", type=int, default=48, help="side of the latent (48)")
     parser.add_argument("--tile", type=int, default=24, help="tile, latents (24)")
     parser.add_argument("--ratio", type=int, metavar="SIDE", help="compare the times of exact and blend, latents")
     parser.add_argument("--workers", default="cpu:2", help="as tessera's --workers")
     args = parser.parse_args()
-    found = shutil.which(args.tessera)
-    if not found:
-        parser.error(f"no program at {args.tessera}: build it with cargo build --release")
-    args.tessera = Path(found).resolve()
+    if (args.onnx is None) != (args.torch is None) or (args.onnx is None) == (args.work is None):
+        parser.error("give --work DIR, or both --onnx and --torch")
+    args.tessera = program.found(parser, args.tessera)
     return args
 
 
@@ -172,15 +167,16 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Prints a line for each way."""
     args = parsed()
-    args.work.mkdir(parents=True, exist_ok=True)
-    model = model_folder(args.work)
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
+        args.onnx, args.torch = model_folder(args.work), args.work / "diffusers"
     with tempfile.TemporaryDirectory() as scratch:
-        program = Program(args, model, Path(scratch))
+        tessera = Program(args, args.onnx, Path(scratch))
         if args.ratio:
-            compare_modes(program, args.ratio)
+            compare_modes(tessera, args.ratio)
             return
-        vae = AutoencoderKL.from_pretrained(args.work / "diffusers" / "vae", torch_dtype=torch.float64)
-        errors = compare_decode(program, vae, args), compare_encode(program, vae, args)
+        vae = AutoencoderKL.from_pretrained(args.torch / "vae", torch_dtype=torch.float64)
+        errors = compare_decode(tessera, vae, args), compare_encode(tessera, vae, args)
     if BOUND < max(errors):
         raise SystemExit(f"an error of the exact mode is above {BOUND}")
 

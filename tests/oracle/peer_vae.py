@@ -12,13 +12,12 @@ Without --latent, tessera draws one: the hires latent of a picture of the demo m
 """
 
 import argparse
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import program
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image, ImageDraw
@@ -125,10 +124,7 @@ def tessera(args: argparse.Namespace, latent: Path, mode: str) -> torch.Tensor:
 
 def run(args: argparse.Namespace, *words: object) -> None:
     """One run of the program, which must go well."""
-    command = [str(args.tessera), *map(str, words), "--workers", args.workers]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stderr or done.stdout}")
+    program.run(args.tessera, *words, "--workers", args.workers)
 
 
 def drawn(args: argparse.Namespace, scratch: Path) -> Path:
@@ -175,10 +171,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--picture", type=Path, help="write the decodes side by side")
     parser.add_argument("--at-most", type=float, help="end with 1 where the exact decode's error is larger")
     args = parser.parse_args()
-    found = shutil.which(args.tessera)
-    if not found:
-        parser.error(f"no program at {args.tessera}: build it with cargo build --release")
-    args.tessera = Path(found).resolve()
+    args.tessera = program.found(parser, args.tessera)
     return args
 
 

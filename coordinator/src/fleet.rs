@@ -22,7 +22,7 @@ mod speed;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -46,7 +46,7 @@ pub const MAX_LOSSES: u32 = 4;
 pub struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
     queue: Queue,
-    leases: HashMap<LeaseId, Lease>,
+    leases: BTreeMap<LeaseId, Lease>,
     next_worker: u64,
     next_lease: u64,
     stale: u64,

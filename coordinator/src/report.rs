@@ -27,6 +27,8 @@ pub struct Ledger {
     /// Per stage and worker: time inside networks.
     busy: BTreeMap<(Stage, WorkerId), Duration>,
     overheads: BTreeMap<Stage, Samples>,
+    /// From a result to the tasks that it made possible, of each stage.
+    dispatches: BTreeMap<Stage, Samples>,
     retries: u64,
     losses: u64,
     /// Of a job that is to be traced.
@@ -109,6 +111,9 @@ struct StageReport {
     /// A task's round trip less its time inside networks and its wait for the task before it, milliseconds.
     round_trip_overhead_ms_p50: f64,
     round_trip_overhead_ms_p99: f64,
+    /// As the report's, of tasks of this stage.
+    dispatch_ms_p50: f64,
+    dispatch_ms_p99: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +157,7 @@ impl Ledger {
             workers: BTreeMap::new(),
             busy: BTreeMap::new(),
             overheads: BTreeMap::new(),
+            dispatches: BTreeMap::new(),
             retries: 0,
             losses: 0,
             trace: traced.then(Trace::default),
@@ -202,7 +208,8 @@ impl Ledger {
     }
 
     /// A task was sent to a worker, so long after the result had come that made it possible.
-    pub fn dispatched(&mut self, worker: WorkerId, after: Duration) {
+    pub fn dispatched(&mut self, stage: Stage, worker: WorkerId, after: Duration) {
+        self.dispatches.entry(stage).or_default().push(after);
         self.workers.entry(worker).or_default().dispatches.push(after);
     }
 
@@ -254,6 +261,7 @@ impl Ledger {
 
     fn stage(&self, stage: Stage, span: &Span) -> StageReport {
         let overheads = self.overheads.get(&stage).cloned().unwrap_or_default();
+        let dispatches = self.dispatches.get(&stage).cloned().unwrap_or_default();
         StageReport {
             stage,
             begin_s: span.from.saturating_duration_since(self.submitted).as_secs_f64(),
@@ -263,6 +271,8 @@ impl Ledger {
             tasks: span.tasks,
             round_trip_overhead_ms_p50: overheads.percentile(50),
             round_trip_overhead_ms_p99: overheads.percentile(99),
+            dispatch_ms_p50: dispatches.percentile(50),
+            dispatch_ms_p99: dispatches.percentile(99),
         }
     }
 

@@ -36,3 +36,8 @@ pub const STREAM_WINDOW: u32 = 4 << 20;
 
 /// HTTP/2 flow-control window of a connection, bytes: two streams' worth.
 pub const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Largest HTTP/2 frame, bytes.
+///
+/// The default of 16 KiB cuts a tile into frames by the dozen, each with a look through the connection's books on both sides.
+pub const FRAME: u32 = 1 << 20;

@@ -27,7 +27,10 @@ pub(crate) struct ScalingArgs {
     /// Measure one case of this many tiles, columns x rows, instead of the table
     #[arg(long, value_name = "5x5", requires = "devices")]
     pub(crate) tiles: Option<String>,
-    /// Milliseconds that each device takes for a tile
+    /// Width and height of a tile, latent px
+    #[arg(long, value_name = "128x64", default_value = "32x32", requires = "tiles")]
+    pub(crate) tile: String,
+    /// Milliseconds that each device takes for a tile; where all are 0, calls a second are measured
     #[arg(long, value_name = "47,86,86", value_delimiter = ',', requires = "tiles")]
     pub(crate) devices: Vec<f64>,
     /// Steps of the hires pass, one model call of every tile each

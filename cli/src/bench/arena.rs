@@ -141,7 +141,7 @@ impl Arena {
                 begin_s: submitted_s + hires["begin_s"].as_f64()?,
                 wall_s: hires["wall_s"].as_f64()?,
                 calls: hires["tasks"].as_u64()?,
-                dispatch_p99_ms: report["dispatch_ms_p99"].as_f64()?,
+                dispatch_p99_ms: hires["dispatch_ms_p99"].as_f64()?,
                 events: trace["traceEvents"].as_array()?.clone(),
             })
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tessera_proto::job::Size;
 
 use super::table::Table;
 use crate::{
@@ -89,15 +90,19 @@ fn cases(args: &ScalingArgs) -> Result<Vec<Case>, Failure> {
         return Err(refuse("--steps, --jobs and --seeds are at least 1".to_owned()));
     }
     let Some(tiles) = &args.tiles else { return Ok(bench::table(args.steps)) };
-    let sides = tiles.split_once('x').and_then(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)));
-    let sides = sides.filter(|&(x, y)| 0 < x && 0 < y);
-    let sides =
-        sides.ok_or_else(|| refuse(format!("--tiles is {tiles:?}, must be columns x rows as in 5x5")))?;
-    if let Some(ms) = args.devices.iter().find(|ms| **ms <= 0.0) {
-        return Err(refuse(format!("--devices holds {ms}, must be milliseconds above 0")));
+    let tiles = sides("--tiles", tiles, "columns x rows as in 5x5")?;
+    let (width, height) = sides("--tile", &args.tile, "latent px as in 128x64")?;
+    let rate = args.devices.iter().all(|ms| *ms == 0.0);
+    if let Some(ms) = args.devices.iter().find(|ms| !rate && **ms <= 0.0) {
+        return Err(refuse(format!("--devices holds {ms}, must be milliseconds above 0, or all of them 0")));
     }
-    let mut case =
-        Case { jobs: args.jobs, seeds: args.seeds, ..Case::new(sides, args.devices.clone(), args.steps) };
+    let mut case = Case {
+        tile: Size { width, height },
+        quantity: if rate { Quantity::Rate } else { Quantity::Busy },
+        jobs: args.jobs,
+        seeds: args.seeds,
+        ..Case::new(tiles, args.devices.clone(), args.steps)
+    };
     if 0.0 < args.jitter {
         case.variation.push_str(&format!("~{}", args.jitter));
     }
@@ -107,6 +112,13 @@ fn cases(args: &ScalingArgs) -> Result<Vec<Case>, Failure> {
     case.check().map_err(Failure::usage)?;
     case.job(Order::Dataflow).map_err(Failure::usage)?;
     Ok(vec![case])
+}
+
+/// Two numbers above 0.
+fn sides(flag: &str, text: &str, example: &str) -> Result<(u32, u32), Failure> {
+    let sides = text.split_once('x').and_then(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)));
+    let sides = sides.filter(|&(x, y)| 0 < x && 0 < y);
+    sides.ok_or_else(|| Failure::usage(anyhow::anyhow!("{flag} is {text:?}, must be {example}")))
 }
 
 /// A case's row, and the events of its last runs, behind a barrier and without one.

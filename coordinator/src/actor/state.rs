@@ -198,6 +198,7 @@ impl State {
         let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
         self.streams.insert(worker, stream);
         self.tell(worker, welcome);
+        self.introduce(worker);
         self.begin_waiting(now);
         worker
     }
@@ -212,7 +213,17 @@ impl State {
         let (job, actions) = Job::new(plan, std::mem::take(source));
         self.fleet.admit(id, entry.standing());
         entry.run(job);
+        let workers: Vec<WorkerId> = self.fleet.workers().map(|(worker, _)| worker).collect();
+        workers.into_iter().for_each(|worker| self.introduce(worker));
         self.perform(id, actions, now);
+    }
+
+    /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do.
+    fn introduce(&mut self, worker: WorkerId) {
+        let Some(facts) = self.fleet.worker(worker) else { return };
+        for entry in self.jobs.values_mut().filter(|entry| entry.model() == Some(facts.model().hash)) {
+            entry.ledger.introduce(worker, facts.name(), facts.device());
+        }
     }
 
     fn tick(&mut self, now: Instant) {

@@ -20,7 +20,7 @@ use tessera_proto::{LeaseId, WorkerId};
 use super::{
     Fleet, Lease, Need, Order,
     account::Account,
-    worker::{GRACE, Room, Worker},
+    worker::{GRACE, Hand, Room, Worker},
 };
 
 /// A worker counts as faster than another one if it takes less than this share of its time.
@@ -56,18 +56,19 @@ impl Fleet {
     /// Hands waiting tasks to workers.
     pub fn assign(&mut self, now: Instant) -> Placement {
         let mut placement = Placement::default();
-        loop {
+        let rooms = loop {
+            let rooms = self.rooms(now);
             let before = placement.orders.len();
-            for (id, room) in self.rooms(now) {
+            for &(id, room) in &rooms {
                 if let Some(need) = self.choose(id, room, now).cloned() {
                     placement.orders.push(self.order(need, id, now));
                 }
             }
             if placement.orders.len() == before {
-                break;
+                break rooms;
             }
-        }
-        for (id, room) in self.rooms(now) {
+        };
+        for (id, room) in rooms {
             if room == Room::Now && !self.take_back(id, now, &mut placement) {
                 placement.orders.extend(self.run_twice(id, now));
             }
@@ -171,11 +172,11 @@ impl Fleet {
     fn take_back(&mut self, id: WorkerId, now: Instant, placement: &mut Placement) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
         let stranded = self.peers(worker).filter_map(|(other, peer)| {
-            let lease = peer.behind(now).next()?.lease;
-            let need = &self.leases.get(&lease).filter(|held| held.need.line.is_none())?.need;
-            let takes = worker.expected(need.class, now)?;
+            let &Hand { lease, class, .. } = peer.behind(now).next()?;
             let waits = peer.remaining(now);
-            (need.avoid != Some(id) && WORTH * takes + GRACE < waits).then_some((waits, other, lease))
+            let sooner = WORTH * worker.expected(class, now)? + GRACE < waits;
+            let need = &self.leases.get(&lease).filter(|held| sooner && held.need.line.is_none())?.need;
+            (need.avoid != Some(id)).then_some((waits, other, lease))
         });
         let worst = stranded.max_by(|(a, ..), (b, ..)| a.total_cmp(b));
         let Some((_, other, lease)) = worst else { return false };
@@ -192,13 +193,13 @@ impl Fleet {
         let worker = self.workers.get(&id)?;
         let late = self.peers(worker).filter_map(|(other, peer)| {
             let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain(now))?;
-            let held = self.leases.get(&first.lease)?;
-            let held = Some(held).filter(|held| held.twin.is_none() && held.need.avoid != Some(id))?;
             let takes = worker.expected(first.class, now)?;
+            let worth = WORTH * takes + GRACE < peer.present(now) && peer.engine() == worker.engine();
+            let held = self.leases.get(&first.lease).filter(|_| worth)?;
             let since = now.saturating_duration_since(peer.busy_since(now)?).as_secs_f64();
             let anew = held.need.line.is_none() || ANEW * takes + GRACE < since;
-            let worth = peer.engine() == worker.engine() && anew && WORTH * takes + GRACE < peer.present(now);
-            worth.then_some((held.need.due, first.lease))
+            let free = held.twin.is_none() && held.need.avoid != Some(id);
+            (anew && free).then_some((held.need.due, first.lease))
         });
         let (_, lease) = late.min()?;
         let need = self.leases.get(&lease)?.need.clone();
@@ -230,7 +231,7 @@ impl Fleet {
         let mut send = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             send = need.tensors.iter().copied().filter(|&digest| worker.kept.insert(digest)).collect();
-            worker.hands.push(super::worker::Hand { lease, class: need.class, since: now });
+            worker.hands.push(Hand { lease, class: need.class, since: now });
         }
         let order = Order { worker: id, lease, task: need.task, send };
         self.leases.insert(lease, Lease { need, worker: id, since: now, paid, twin });

@@ -4,7 +4,7 @@
 //! call, and follows a device that changes after three.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
@@ -47,13 +47,17 @@ pub struct Class {
 }
 
 /// What is known of one device.
+///
+/// A device sees few classes, and every placement asks for one: a short list is the fastest map.
 #[derive(Debug, Default)]
-pub(super) struct Speeds(HashMap<Class, Recent>);
+pub(super) struct Speeds(Vec<(Class, Recent)>);
 
 #[derive(Debug)]
 struct Recent {
     /// The newest last.
     times: VecDeque<Duration>,
+    /// Of the times, the lower one of two in the middle.
+    median: Duration,
     last: Instant,
 }
 
@@ -79,25 +83,24 @@ impl Kind {
 impl Speeds {
     /// A task of this class took so long.
     pub(super) fn record(&mut self, class: Class, took: Duration, now: Instant) {
-        let recent = self.0.entry(class).or_insert_with(|| Recent { times: VecDeque::new(), last: now });
-        if recent.times.len() == REMEMBERED {
-            recent.times.pop_front();
-        }
-        recent.times.push_back(took);
-        recent.last = now;
+        let at = self.0.iter().position(|(known, _)| *known == class).unwrap_or_else(|| {
+            self.0.push((class, Recent { times: VecDeque::new(), median: took, last: now }));
+            self.0.len() - 1
+        });
+        self.0[at].1.record(took, now);
     }
 
     /// How long a task of this class will take, s; `None` = not known, or not any more.
     pub(super) fn expected(&self, class: Class, now: Instant) -> Option<f64> {
-        let recent = self.0.get(&class)?;
-        let expected = recent.median().as_secs_f64();
+        let (_, recent) = self.0.iter().find(|(known, _)| *known == class)?;
+        let expected = recent.median.as_secs_f64();
         let age = now.saturating_duration_since(recent.last).as_secs_f64();
         (age <= BELIEVED.max(BELIEVED_TIMES * expected)).then_some(expected)
     }
 
     /// What was measured, of each class.
     pub(super) fn all(&self) -> impl Iterator<Item = (Class, Duration)> {
-        self.0.iter().map(|(&class, recent)| (class, recent.median()))
+        self.0.iter().map(|(class, recent)| (*class, recent.median))
     }
 }
 
@@ -105,10 +108,15 @@ impl Speeds {
 
 impl Recent {
     /// The lower one of two in the middle: a first call, which loads and optimises, is forgotten after the second.
-    fn median(&self) -> Duration {
+    fn record(&mut self, took: Duration, now: Instant) {
+        if self.times.len() == REMEMBERED {
+            self.times.pop_front();
+        }
+        self.times.push_back(took);
         let mut sorted: Vec<Duration> = self.times.iter().copied().collect();
         sorted.sort_unstable();
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+        self.median = sorted[(sorted.len() - 1) / 2];
+        self.last = now;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tessera_proto::{Assignment, Digest, JobId, LeaseId, Moments, ToWorker, Work, WorkerId};
+use tessera_proto::{Assignment, Digest, JobId, Moments, Stage, ToWorker, Work, WorkerId};
 
 use super::State;
 use crate::{
@@ -47,13 +47,13 @@ impl State {
         }
         for order in orders {
             let Order { worker, lease, task, .. } = order;
-            let Some(work) = self.work(&order, now) else {
+            let Some((stage, work)) = self.work(&order, now) else {
                 continue;
             };
             tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
             self.tell(worker, ToWorker::Assign(Assignment { lease, work }));
             if let (Some(heard), Some(entry)) = (self.heard, self.jobs.get_mut(&task.job)) {
-                entry.ledger.dispatched(worker, heard.elapsed());
+                entry.ledger.dispatched(stage, worker, heard.elapsed());
             }
         }
     }
@@ -75,8 +75,8 @@ impl State {
         });
     }
 
-    /// Makes an order's work, after sending the tensors that it names.
-    fn work(&mut self, order: &Order, now: Instant) -> Option<Work> {
+    /// Makes an order's work, and says of which stage it is, after sending the tensors that it names.
+    fn work(&mut self, order: &Order, now: Instant) -> Option<(Stage, Work)> {
         let Order { worker, lease, task, send } = order;
         let job = self.jobs.get_mut(&task.job)?.job()?;
         let tensors: Vec<_> = send.iter().filter_map(|&digest| Some((digest, job.tensor(digest)?))).collect();
@@ -84,40 +84,23 @@ impl State {
         let work = match work {
             Ok(Some(work)) => work,
             // Cannot happen while leases and jobs agree; a lease for nothing must not block the worker.
-            Ok(None) => return self.void(*worker, *lease, now),
+            Ok(None) => {
+                self.fleet.discard(*worker, *lease, now);
+                return None;
+            }
             Err(error) => {
                 self.fail(task.job, cluster(error.to_string()), now);
                 return None;
             }
         };
         let bytes = byte_len(&work) + tensors.iter().map(|(_, tensor)| tensor.byte_len() as u64).sum::<u64>();
-        self.account(task.job, (stage, *worker, bytes), now);
+        if let Some(entry) = self.jobs.get_mut(&task.job) {
+            entry.ledger.task_sent(stage, *worker, bytes, now);
+        }
         for (digest, tensor) in tensors {
             self.tell(*worker, ToWorker::Keep { digest, tensor: (*tensor).clone() });
         }
-        Some(work)
-    }
-
-    fn account(
-        &mut self,
-        id: JobId,
-        (stage, worker, bytes): (tessera_proto::Stage, WorkerId, u64),
-        now: Instant,
-    ) {
-        let Some(entry) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let model = entry.model();
-        // Every worker that could help counts, also one that gets nothing to do.
-        for (id, worker) in self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model) {
-            entry.ledger.introduce(id, worker.name(), worker.device());
-        }
-        entry.ledger.task_sent(stage, worker, bytes, now);
-    }
-
-    fn void(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Work> {
-        self.fleet.discard(worker, lease, now);
-        None
+        Some((stage, work))
     }
 
     /// Sends to a worker. One whose stream is closed or full has missed a message and is given up.

@@ -5,10 +5,12 @@
 
 mod arena;
 mod case;
+mod peer;
 mod real;
 
 pub(crate) use arena::Arena;
 pub(crate) use case::{Case, Quantity, table};
+pub(crate) use peer::ratio;
 pub(crate) use real::speedup;
 
 use tessera_proto::JobSpec;

@@ -251,6 +251,13 @@ impl Fleet {
         let _ = self.void(worker, lease, now);
     }
 
+    /// Workers of a model that do not have a tensor. They count as having it from now on: it must be sent to them.
+    pub fn lacking(&mut self, model: [u8; 32], digest: Digest) -> Vec<WorkerId> {
+        let serving =
+            self.workers.iter_mut().filter(|(_, worker)| worker.model().hash == model && !worker.draining);
+        serving.filter_map(|(&id, worker)| worker.kept.insert(digest).then_some(id)).collect()
+    }
+
     /// Forgets which worker has a tensor; returns the workers that had it.
     pub fn forget(&mut self, digest: Digest) -> Vec<WorkerId> {
         let had =

@@ -26,14 +26,15 @@ pub enum Error {
     #[error("it is no safetensors file: {0}")]
     Safetensors(#[from] SafeTensorError),
     /// It holds something else.
-    #[error("it has no tensor {LATENT:?}: it holds {found}")]
+    #[error("it has no tensor {LATENT:?}: it holds {found}; save the latent under that name")]
     Absent {
         /// What it holds instead.
         found: String,
     },
     /// The tensor has another shape.
     #[error(
-        "tensor {LATENT:?} has shape {shape:?}, must have [1, channels, height, width]: save one latent a file"
+        "tensor {LATENT:?} has shape {shape:?}, must have [1, channels, height, width]: save one latent a file, and its \
+         first dimension of 1 with it"
     )]
     Shape {
         /// The shape found.
@@ -174,7 +175,10 @@ mod tests {
         let refusal = |bytes: &[u8]| Latent::read(bytes).unwrap_err().to_string();
         assert!(refusal(b"a picture").starts_with("it is no safetensors file"));
         let other = file("samples", Dtype::F32, &[1], &[0; 4]);
-        assert_eq!(refusal(&other), "it has no tensor \"latent\": it holds samples");
+        assert_eq!(
+            refusal(&other),
+            "it has no tensor \"latent\": it holds samples; save the latent under that name"
+        );
         let flat = file(LATENT, Dtype::F32, &[1, 1], &[0; 4]);
         assert!(refusal(&flat).contains("has shape [1, 1], must have [1, channels, height, width]"));
         let empty = file(LATENT, Dtype::F32, &[1, 4, 0, 8], &[]);

@@ -1,6 +1,6 @@
 //! The two sides of a worker's stream, as domain types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId};
 
@@ -45,8 +45,8 @@ pub enum ToWorker {
     Keep {
         /// Digest of `tensor`; the receiver checks it.
         digest: Digest,
-        /// The tensor.
-        tensor: Tensor,
+        /// The tensor; many workers may be sent the same one.
+        tensor: Arc<Tensor>,
     },
     /// No later task names this tensor.
     Forget {

@@ -98,6 +98,18 @@ fn a_cancelled_job_leaves_nothing() {
 }
 
 #[test]
+fn a_job_that_nobody_serves_says_that_it_waits() {
+    let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
+    let ended = cluster.run(&[&SMALL[..], &["--model", "unheard-of"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let waits = "no worker serves its model (they serve sim): the job waits for one";
+    assert!(ended.stderr.contains(waits), "{ended:?}");
+    ok(cluster.run(&["cancel", ended.stdout.trim()]));
+    let served = cluster.run(&SMALL);
+    assert!(!served.stderr.contains("waits"), "{served:?}");
+}
+
+#[test]
 fn two_jobs_share_the_workers_and_stay_apart() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:2", "sim:2"], None);
     let one = submit(&cluster, &SMALL);

@@ -184,6 +184,11 @@ fn what_is_no_latent_is_refused_in_a_sentence() {
     says(&refused("decode wide.safetensors -o out.txt"), ".txt");
     says(&refused("encode text.safetensors -o l.safetensors"), "not an image");
     fs::write(bench.path("p.png"), picture::bytes(&picture::scene(64, 64), ImageFormat::Png)).unwrap();
+    says(&refused("decode p.png -o out.png"), "it is a picture: `tessera encode` makes a latent of one");
+    says(
+        &refused("encode wide.safetensors -o l.safetensors"),
+        "`tessera decode` makes a picture of a latent",
+    );
     says(&refused("encode p.png -o l.png"), "must end in .safetensors");
     says(
         &refused("encode p.png --vae-encode-tile 7 -o l.safetensors"),

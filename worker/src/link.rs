@@ -1,6 +1,6 @@
 //! The worker's stream to the coordinator: tasks in, outcomes and heartbeats out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tessera_proto::{
     ConvertError, Digest, FromWorker, Hello, Outcome, ToWorker, limits,
@@ -114,7 +114,7 @@ impl Link {
                 None => return Ok(()),
                 Some(ToWorker::Welcome { .. }) => continue,
                 Some(ToWorker::Keep { digest, tensor }) if Digest::of(&tensor) == digest => {
-                    Order::Keep { digest, tensor }
+                    Order::Keep { digest, tensor: Arc::unwrap_or_clone(tensor) }
                 }
                 Some(ToWorker::Keep { digest, .. }) => return Err(Error::Digest { expected: digest }),
                 Some(ToWorker::Forget { digest }) => Order::Forget { digest },

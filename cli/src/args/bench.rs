@@ -51,6 +51,11 @@ pub(crate) struct ScalingArgs {
     /// Also measure the real engine: the demo model on 2 workers of one thread each against one; keep the machine quiet
     #[arg(long, conflicts_with = "tiles")]
     pub(crate) real: bool,
+    /// Also run a command that measures another program beside ours, and ends its output with a line "ratio 1.7"
+    ///
+    /// The path of tessera is given to it as its last argument; tests/oracle/peer_panorama.py is such a command.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "tiles")]
+    pub(crate) peer: Option<String>,
     /// Also write when each task of the last run ran, for Perfetto (ui.perfetto.dev) or chrome://tracing
     ///
     /// And beside it, as FILE.barrier.json, the same of the run behind a barrier.

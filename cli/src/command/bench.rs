@@ -19,6 +19,9 @@ use crate::{
 /// Least speed of two workers of one thread against one.
 const TWO_WORKERS: f64 = 1.9;
 
+/// Least speed against another program on the same work.
+const PEER: f64 = 1.5;
+
 /// One measured case.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -54,7 +57,14 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         let environment = Environment::of_process().map_err(Failure::failed)?;
         output.note("the demo model on one worker, then on two …");
         let ratio = tokio::task::block_in_place(|| bench::speedup(&environment.executable));
-        rows.push(Row::real(ratio.map_err(Failure::failed)?));
+        let name = "demo model, 2 workers x 1 thread against 1 x 1";
+        rows.push(Row::times(name, ratio.map_err(Failure::failed)?, TWO_WORKERS));
+    }
+    if let Some(command) = &args.peer {
+        let environment = Environment::of_process().map_err(Failure::failed)?;
+        output.note(format_args!("{command} …"));
+        let ratio = tokio::task::block_in_place(|| bench::ratio(command, &environment.executable));
+        rows.push(Row::times("a peer on the same work", ratio.map_err(Failure::failed)?, PEER));
     }
     if let Some(path) = &args.trace {
         let [barrier, dataflow] = events;
@@ -184,16 +194,17 @@ fn table(rows: &[Row]) -> Table<6> {
 // === impl Row ===
 
 impl Row {
-    fn real(ratio: f64) -> Self {
+    /// How many times as fast something is.
+    fn times(case: &str, ratio: f64, bound: f64) -> Self {
         Self {
-            case: "demo model, 2 workers x 1 thread against 1 x 1".to_owned(),
+            case: case.to_owned(),
             barrier: None,
             dataflow: ratio,
             dispatch_p99_ms: None,
             unit: "x",
-            bound: Some(TWO_WORKERS),
+            bound: Some(bound),
             dispatch_bound_ms: None,
-            reached: TWO_WORKERS <= ratio,
+            reached: bound <= ratio,
         }
     }
 

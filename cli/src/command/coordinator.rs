@@ -1,6 +1,6 @@
 //! `tessera coordinator`: an address in, a coordinator that serves until it is told to stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use tokio::net::{TcpListener, lookup_host};
 
@@ -31,6 +31,14 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
         None => Some(temporary_folder().map_err(Failure::failed)?),
     };
     options.artifacts = args.artifacts.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
+    if let Some(folder) = &options.artifacts {
+        usable(folder).map_err(|error| {
+            Failure::usage(anyhow::anyhow!(
+                "--artifacts {}: {error}; name a folder to write to",
+                folder.display()
+            ))
+        })?;
+    }
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     if !address.ip().is_loopback() {
@@ -52,6 +60,12 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
             Ok(())
         }
     }
+}
+
+/// Whether files can be written to a folder, which is made if there is none.
+fn usable(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failure> {

@@ -1,5 +1,7 @@
 //! `tessera submit`: a job in, its id out.
 
+use tessera_proto::{WorkerStatus, job::ModelRef};
+
 use crate::{
     args::SubmitArgs,
     client::Client,
@@ -9,6 +11,9 @@ use crate::{
     output::{Output, Style},
 };
 
+/// Hex digits of a model's hash that name it.
+const SHORT_HASH: usize = 10;
+
 /// Hands a job to a cluster, and follows it where that is asked for.
 pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure> {
     let watch = args.watch;
@@ -17,6 +22,7 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
     let options::Submit { spec, seed_drawn, address } = options;
     let seed = spec.seed;
     let mut client = Client::connect(&address).await?;
+    let wanted = spec.model.clone();
     let job = client.submit(spec).await?;
     if output.style() == Style::Json {
         output.json(&Event::Submitted { job: job.to_string(), seed: Some(seed) })?;
@@ -26,8 +32,34 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
             output.note(format_args!("seed {seed} (drawn; --seed {seed} repeats it)"));
         }
     }
+    let workers = client.workers().await?;
+    if !workers.iter().any(|worker| serves(worker, &wanted)) {
+        output.note(waits(&workers));
+    }
     if watch {
         super::watch::follow(&mut client, job, output).await?;
     }
     Ok(())
+}
+
+/// Whether the job can run on the worker.
+fn serves(worker: &WorkerStatus, wanted: &ModelRef) -> bool {
+    match wanted {
+        ModelRef::Any => true,
+        ModelRef::Name(name) if name.len() == SHORT_HASH && worker.model_hash.starts_with(name) => true,
+        ModelRef::Name(name) => *name == worker.model_name,
+        ModelRef::Hash(hash) => worker.model_hash == hash.map(|byte| format!("{byte:02x}")).concat(),
+    }
+}
+
+/// Why the job does not begin.
+fn waits(workers: &[WorkerStatus]) -> String {
+    let mut models: Vec<&str> = workers.iter().map(|worker| worker.model_name.as_str()).collect();
+    models.sort_unstable();
+    models.dedup();
+    let there = match models.as_slice() {
+        [] => "no worker is connected".to_owned(),
+        models => format!("no worker serves its model (they serve {})", models.join(", ")),
+    };
+    format!("{there}: the job waits for one; start `tessera worker`")
 }

@@ -25,8 +25,13 @@ pub(super) fn read(path: &Path) -> Result<Image, Error> {
     let unreadable = |reason: String| Error::ImageFile { path: path.to_owned(), reason };
     let bytes = bytes_of(path, limits::IMAGE_FILE).map_err(unreadable)?;
     let bytes = bytes.ok_or_else(|| Error::ImageBytes { path: path.to_owned() })?;
-    let picture = picture::decode(&bytes, limits::IMAGE_PIXELS)
-        .map_err(|source| Error::Image { path: path.to_owned(), source })?;
+    let picture = picture::decode(&bytes, limits::IMAGE_PIXELS).map_err(|source| match source {
+        // A safetensors file begins with the length of its header, which is JSON.
+        picture::decode::Error::Format if bytes.get(8) == Some(&b'{') => {
+            unreadable("it is a safetensors file: `tessera decode` makes a picture of a latent".to_owned())
+        }
+        source => Error::Image { path: path.to_owned(), source },
+    })?;
     let size = Size { width: picture.width(), height: picture.height() };
     Ok(Image { bytes, size })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use tessera_coordinator::{latent::Latent, render::Source};
+use tessera_coordinator::{latent::Latent, picture, render::Source};
 use tessera_proto::limits;
 
 use super::{Error, image};
@@ -18,6 +18,10 @@ pub(super) fn read(path: &Path) -> Result<(Bytes, Source), Error> {
     let file = image::bytes_of(path, MOST).map_err(unreadable)?;
     let file =
         file.ok_or_else(|| unreadable(format!("it has more than {MOST} bytes: save it as float16")))?;
+    // With no pixel allowed, a picture fails for its size, and anything else for its format.
+    if !matches!(picture::decode(&file, 0), Err(picture::decode::Error::Format)) {
+        return Err(unreadable("it is a picture: `tessera encode` makes a latent of one".to_owned()));
+    }
     let latent = Latent::read(&file).map_err(|source| Error::Latent { path: path.to_owned(), source })?;
     Ok((file.into(), Source::Latent(latent)))
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId,
+    Artifact, Digest, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId,
     WorkerStatus,
 };
 use tokio::sync::mpsc;
@@ -54,6 +54,8 @@ pub(super) struct State {
     heard: Option<Instant>,
     /// When the fleet is asked again at the latest.
     armed: Option<Instant>,
+    /// Tensors of jobs that all workers shall have soon; what is more urgent goes first.
+    shared: Vec<(JobId, Vec<Digest>)>,
 }
 
 // === impl State ===
@@ -79,6 +81,7 @@ impl State {
             last_outcomes: HashMap::new(),
             heard: None,
             armed: None,
+            shared: Vec::new(),
         }
     }
 
@@ -116,6 +119,7 @@ impl State {
             }
         }
         self.hand_out(now);
+        self.share();
         self.heard = None;
     }
 

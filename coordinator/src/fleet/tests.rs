@@ -344,3 +344,17 @@ proptest! {
         prop_assert_eq!(accepted.len() + given_up, usize::try_from(total).unwrap());
     }
 }
+
+#[test]
+fn a_shared_tensor_is_sent_once_to_each_worker_that_serves_the_model() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    let [first, second, leaving] = ["a", "b", "c"].map(|name| fleet.enlist(hello(name), now));
+    fleet.drain(leaving, now);
+    let digest = Digest::new([7; 32]);
+    let model = ModelFacts::simulated().hash;
+    assert_eq!(fleet.lacking([9; 32], digest), [], "nobody serves that one");
+    assert_eq!(fleet.lacking(model, digest), [first, second]);
+    assert_eq!(fleet.lacking(model, digest), []);
+    fleet.enqueue(Need { tensors: vec![digest], ..need(1, 1) });
+    assert_eq!(assign(&mut fleet, now)[0].send, [], "it is there already");
+}

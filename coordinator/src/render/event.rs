@@ -36,6 +36,8 @@ pub enum Event {
 pub enum Action {
     /// Tasks that may be run now.
     Enqueue(Vec<Request>),
+    /// Tensors that tasks on many workers will name.
+    Share(Vec<Digest>),
     /// No later task of this job names the tensor.
     Release(Digest),
     /// No task that was enqueued so far is wanted any more, and nothing that workers keep of the tensor.

@@ -226,7 +226,11 @@ impl Job {
                 let stage = if then == Then::Base { Stage::Base } else { Stage::Hires };
                 self.progress.enter(stage, pass.plan().tasks());
                 self.state = State::Denoising(then, pass);
-                Ok(self.enqueue_groups(ready))
+                let mut actions = self.enqueue_groups(ready);
+                if stage == Stage::Base {
+                    actions.extend(self.share());
+                }
+                Ok(actions)
             }
             (Computed::Latent(latent), State::Computing(_)) => self.save(&latent),
             (Computed::Enlarged(encoding), State::Computing(_)) => {
@@ -262,7 +266,15 @@ impl Job {
             return Ok(Vec::new());
         };
         self.progress.enter(Stage::Upscale, 0);
-        self.enlarge(source)
+        let mut actions = self.enlarge(source)?;
+        actions.extend(self.share());
+        Ok(actions)
+    }
+
+    /// The conditioning of a tiled hires pass, while that is still ahead.
+    fn share(&self) -> Option<Action> {
+        let tiled = self.plan.hires.as_ref().is_some_and(|hires| 1 < hires.plan.groups());
+        tiled.then(|| Action::Share(self.embeddings.digests().collect()))
     }
 
     fn compute(

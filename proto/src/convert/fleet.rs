@@ -1,6 +1,6 @@
 //! The worker's stream: messages of both directions in, domain events out, and back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Error, choice::FromNumber, required};
 use crate::{
@@ -100,9 +100,10 @@ impl From<ToWorker> for wire::ToWorker {
                 worker: worker.get(),
                 heartbeat_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
             }),
-            ToWorker::Keep { digest, tensor } => {
-                Message::Keep(wire::Keep { digest: Some(digest.into()), tensor: Some((&tensor).into()) })
-            }
+            ToWorker::Keep { digest, tensor } => Message::Keep(wire::Keep {
+                digest: Some(digest.into()),
+                tensor: Some(tensor.as_ref().into()),
+            }),
             ToWorker::Forget { digest } => Message::Forget(wire::Forget { digest: Some(digest.into()) }),
             ToWorker::Assign(Assignment { lease, work }) => {
                 Message::Assign(wire::Assign { lease: lease.get(), work: Some(work.into()) })
@@ -129,7 +130,7 @@ impl TryFrom<wire::ToWorker> for ToWorker {
             }
             Message::Keep(wire::Keep { digest, tensor }) => Self::Keep {
                 digest: required("keep.digest", digest)?.try_into()?,
-                tensor: required("keep.tensor", tensor)?.try_into()?,
+                tensor: Arc::new(required("keep.tensor", tensor)?.try_into()?),
             },
             Message::Forget(wire::Forget { digest }) => {
                 Self::Forget { digest: required("forget.digest", digest)?.try_into()? }

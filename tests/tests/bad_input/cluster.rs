@@ -64,6 +64,19 @@ fn a_port_that_is_taken() {
     says(&sentence(&ended), &["cannot listen on", taken]);
 }
 
+#[test]
+fn a_folder_for_files_that_is_none() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let mut command = program::command();
+    let coordinator = Running::start(
+        command.args(["coordinator", "--listen", "127.0.0.1:0", "--artifacts"]).arg(file.path()),
+    );
+    let ended = coordinator.wait(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let path = file.path().display().to_string();
+    says(&sentence(&ended), &["--artifacts", &path, "name a folder to write to"]);
+}
+
 /// A model that no worker of the cluster has: a name, and the folder of another one.
 #[test]
 fn a_model_that_nobody_serves() {

@@ -1,6 +1,6 @@
 //! From tasks to messages: requests of jobs and orders of the fleet in, works on workers' streams out.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tessera_proto::{Assignment, Digest, JobId, Moments, Stage, ToWorker, Work, WorkerId};
 
@@ -58,6 +58,22 @@ impl State {
         }
     }
 
+    /// Sends tensors that many tasks will name to all workers that may get one, before they do: workers have nothing else
+    /// to do while one of them makes the base picture, and at the start of a tiled pass they would all wait for them.
+    pub(super) fn share(&mut self) {
+        for (id, digests) in std::mem::take(&mut self.shared) {
+            let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else { continue };
+            let model = job.plan().facts().hash;
+            let tensors: Vec<_> =
+                digests.into_iter().filter_map(|digest| Some((digest, job.tensor(digest)?))).collect();
+            for (digest, tensor) in tensors {
+                for worker in self.fleet.lacking(model, digest) {
+                    self.tell(worker, ToWorker::Keep { digest, tensor: Arc::clone(&tensor) });
+                }
+            }
+        }
+    }
+
     /// Sees to it that tasks are handed out again when the fleet wants to, though nothing is heard until then.
     fn arm(&mut self, now: Instant) {
         let Some(at) = self.fleet.next_turn(now) else { return };
@@ -98,7 +114,7 @@ impl State {
             entry.ledger.task_sent(stage, *worker, bytes, now);
         }
         for (digest, tensor) in tensors {
-            self.tell(*worker, ToWorker::Keep { digest, tensor: (*tensor).clone() });
+            self.tell(*worker, ToWorker::Keep { digest, tensor });
         }
         Some((stage, work))
     }

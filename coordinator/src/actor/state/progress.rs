@@ -172,6 +172,7 @@ impl State {
         for action in actions {
             match action {
                 Action::Enqueue(requests) => self.enqueue(id, requests),
+                Action::Share(digests) => self.shared.push((id, digests)),
                 Action::Release(digest) => self.release(id, &[digest]),
                 Action::Withdraw { forget } => {
                     for (worker, lease) in self.fleet.clear_job(id, now) {

@@ -121,6 +121,8 @@ struct Rig {
     /// Rows that are in the file, and that the job has not been told of.
     untold: VecDeque<u32>,
     finished: Option<Finished>,
+    /// Tensors that all workers were to have before a task of the hires pass named them.
+    shared: Vec<Digest>,
 }
 
 /// What a job leaves.
@@ -136,7 +138,14 @@ struct Finished {
 impl Rig {
     fn new(plan: Plan, source: impl Into<Source>) -> Self {
         let (job, actions) = Job::new(plan, source);
-        let mut rig = Self { job, open: Vec::new(), file: None, untold: VecDeque::new(), finished: None };
+        let mut rig = Self {
+            job,
+            open: Vec::new(),
+            file: None,
+            untold: VecDeque::new(),
+            finished: None,
+            shared: Vec::new(),
+        };
         rig.perform(actions);
         rig
     }
@@ -145,10 +154,20 @@ impl Rig {
         for action in actions {
             match action {
                 Action::Enqueue(requests) => {
+                    let hires = self.job.plan.hires.as_ref();
+                    let tiled = hires.is_some_and(|hires| 1 < hires.plan.groups())
+                        && self.job.progress().stage == Stage::Hires;
                     for request in &requests {
+                        let early = !tiled || request.tensors.iter().all(|name| self.shared.contains(name));
+                        assert!(early, "{:?} of {:?}", request.tensors, self.shared);
                         assert!(request.tensors.iter().all(|&digest| self.job.tensor(digest).is_some()));
                     }
                     self.open.extend(requests.iter().map(|request| request.task));
+                }
+                Action::Share(digests) => {
+                    assert!(digests.iter().all(|&digest| self.job.tensor(digest).is_some()));
+                    assert!(self.job.progress().stage < Stage::Hires, "while there is time");
+                    self.shared.extend(digests);
                 }
                 Action::Withdraw { forget } => {
                     assert!(self.job.tensor(forget).is_some(), "the tasks that follow name it again");

@@ -2,22 +2,25 @@
 
 /// A spelling that names no option.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {text:?}: did you mean {nearest:?}? (known: {})", known.join(", "))]
+#[error("unknown {what} {text:?}{} (known: {})", hint(nearest.as_deref()), known.join(", "))]
 pub struct Unknown {
     what: &'static str,
     text: String,
-    nearest: String,
+    nearest: Option<String>,
     known: Vec<String>,
 }
 
 // === impl Unknown ===
 
 impl Unknown {
-    /// The error for `text`, with the option that is spelt most like it.
+    /// The error for `text`, with the option that is spelt most like it, where one is spelt like it at all: with two
+    /// slips, or one in three letters.
     #[must_use]
     pub fn among(text: &str, what: &'static str, known: Vec<String>) -> Self {
         let distance = |name: &String| strsim::damerau_levenshtein(&folded(name), &folded(text));
-        let nearest = known.iter().min_by_key(|name| distance(name)).cloned().unwrap_or_default();
+        let slips = (folded(text).chars().count() / 3).max(2);
+        let nearest = known.iter().min_by_key(|name| distance(name)).filter(|name| distance(name) <= slips);
+        let nearest = nearest.cloned();
         Self { what, text: text.to_owned(), nearest, known }
     }
 }
@@ -25,4 +28,24 @@ impl Unknown {
 /// A spelling without what does not matter: "DPM++ 2M", "dpm++_2m" and "dpmpp-2m" are one.
 pub(super) fn folded(text: &str) -> String {
     text.to_lowercase().replace("++", "pp").chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(": did you mean {nearest:?}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_slip_is_taken_for_one() {
+        let text =
+            |text| Unknown::among(text, "upscaler", vec!["lanczos".into(), "sim-2x".into()]).to_string();
+        assert_eq!(
+            text("lancos"),
+            "unknown upscaler \"lancos\": did you mean \"lanczos\"? (known: lanczos, sim-2x)"
+        );
+        assert_eq!(text("4x-UltraSharp"), "unknown upscaler \"4x-UltraSharp\" (known: lanczos, sim-2x)");
+    }
 }

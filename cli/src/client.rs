@@ -181,7 +181,7 @@ impl Client {
     pub(crate) async fn workers(&mut self) -> Result<Vec<WorkerStatus>, Error> {
         let answer = self.jobs.workers(wire::WorkersRequest {}).await;
         let wire::WorkersResponse { workers } = answer.map_err(|status| self.fault(&status))?.into_inner();
-        Ok(workers.into_iter().map(WorkerStatus::from).collect())
+        Ok(workers.into_iter().map(WorkerStatus::try_from).collect::<Result<_, _>>()?)
     }
 
     /// The bytes of a finished job's artifact.

@@ -82,7 +82,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Render(args) => wait_for(render::run(*args, output)),
         Command::Decode(args) => wait_for(decode::run(*args, output)),
         Command::Encode(args) => wait_for(encode::run(*args, output)),
-        Command::Plan(args) => plan::run(*args, output),
+        Command::Plan(args) => wait_for(plan::run(*args, output)),
         Command::Submit(args) => wait_for(submit::run(*args, output)),
         Command::Watch(args) => wait_for(watch::run(args, output)),
         Command::Cancel(args) => wait_for(cancel::run(args, output)),

@@ -8,6 +8,7 @@ mod job;
 mod latent;
 mod machines;
 mod model;
+mod plan;
 mod prompt;
 mod seconds;
 mod upscaler;
@@ -16,6 +17,7 @@ pub(crate) use files::{Files, Named};
 pub(crate) use format::check_fetched;
 pub(crate) use half::{decode, encode};
 pub(crate) use machines::{Local, Machines};
+pub(crate) use plan::{Planned, plan};
 pub(crate) use seconds::seconds;
 
 use std::path::PathBuf;
@@ -26,7 +28,7 @@ use tessera_worker::{engine, model as model_folder};
 
 use crate::{
     address::{self, Address},
-    args::{JobArgs, OutputArgs, PlanArgs, RenderArgs, SubmitArgs},
+    args::{JobArgs, OutputArgs, RenderArgs, SubmitArgs},
     atomic, default_model,
     environment::Environment,
 };
@@ -200,11 +202,35 @@ pub(crate) enum Error {
         "simulated devices serve a model of their own: leave -m out, or name real devices with --workers"
     )]
     SimulatedModel,
-    /// A model that only its folder describes.
-    #[error("model {text:?} is no folder here: tessera plan needs the model's folder, as in -m DIR")]
-    PlanModel {
-        /// What was given.
-        text: String,
+    /// A device's time that is none.
+    #[error("--devices holds {value}, must be milliseconds above 0 and at most {max}, as in 47,86,86")]
+    DeviceTime {
+        /// Value received.
+        value: f64,
+        /// Longest time, inclusive.
+        max: f64,
+    },
+    /// More devices than a forecast takes.
+    #[error("--devices names {count} devices, the limit is {max}")]
+    Devices {
+        /// Devices received.
+        count: usize,
+        /// Most devices.
+        max: usize,
+    },
+    /// A model that no worker serves, and that is no folder.
+    #[error(
+        "no worker of this cluster serves {model}: start tessera worker, or name the model's folder, as in -m DIR"
+    )]
+    NotServed {
+        /// The model asked for.
+        model: String,
+    },
+    /// Workers of several models, and none was named.
+    #[error("the workers serve {} models ({}): choose one with --model", names.len(), names.join(", "))]
+    WhichModel {
+        /// What they are called.
+        names: Vec<String>,
     },
     /// An output file that cannot be written.
     #[error(transparent)]
@@ -254,19 +280,6 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
         render::Plan::new(&spec, facts, image)?;
     }
     Ok(Render { spec, seed_drawn, machines, files })
-}
-
-/// The plan that `tessera plan` prints; who would draw it does not matter, and of where it would go the format alone.
-///
-/// # Errors
-/// The job is out of bounds, or its model cannot be read.
-pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<render::Plan, Error> {
-    let RenderArgs { job, machines, output } = args.render;
-    let Described { mut draft, image, upscaler, .. } = described(&job)?;
-    draft.format = format::of_file(output.output.as_deref(), &output.format)?;
-    let model = (job.picture.model.as_deref(), upscaler.as_deref());
-    let facts = machines::planned_model(&machines, model, environment)?;
-    Ok(render::Plan::new(&JobSpec::new(draft)?, &facts, image)?)
 }
 
 /// Validates `tessera submit`.

@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::{Digest, Hello, JobId, LeaseId, WorkerId};
+use tessera_proto::{Digest, Hello, JobId, LeaseId, Speed, WorkerId};
 
 pub use need::{Line, Need, Priority, TaskName, TaskNumber};
 pub use placement::Placement;
@@ -115,6 +115,13 @@ impl Fleet {
     pub fn heard(&mut self, worker: WorkerId, now: Instant) {
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.last_seen = now;
+        }
+    }
+
+    /// A worker is known to take so long for a class of tasks, as if it had just done one.
+    pub fn teach(&mut self, worker: WorkerId, speed: Speed, now: Instant) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.teach(speed, now);
         }
     }
 

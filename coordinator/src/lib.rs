@@ -6,6 +6,7 @@
 //!   [`picture`]: pixels, image files, metadata; [`latent`]: latent files.
 //! - [`render`]: one job as a state machine, and its plan.
 //! - [`fleet`]: workers, leases, placement, retries.
+//! - [`forecast`]: how long a plan takes on devices of known speed.
 //!
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
@@ -16,6 +17,7 @@
 mod actor;
 pub mod canvas;
 pub mod fleet;
+pub mod forecast;
 pub mod latent;
 pub mod picture;
 pub mod prompt;

@@ -3,8 +3,10 @@
 //! [`Plan`] settles everything that can be known beforehand; [`Job`] is the state machine that walks through it. Neither
 //! knows of workers, of the network or of the time.
 
+mod class;
 mod compute;
 mod conditioning;
+mod course;
 mod decode;
 mod decoding;
 mod encode;
@@ -26,6 +28,7 @@ mod stepped;
 mod surface;
 mod upscale;
 
+pub use course::{Course, Leg, Steps};
 pub use error::Error;
 pub use event::{Action, Computation, Computed, Event, Output, PictureFile, Request};
 pub use job::{Job, Place, Progress};

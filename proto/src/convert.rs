@@ -11,6 +11,7 @@ mod job;
 mod status;
 mod tensor;
 mod work;
+mod worker;
 
 use crate::{facts as domain_facts, id, job as domain_job, tensor as domain_tensor};
 

@@ -12,6 +12,8 @@ use std::ops::Deref;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use crate::ModelFacts;
+
 pub use check::Error;
 pub use choice::{
     Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, UpscaleFilter, VaeMode,
@@ -143,6 +145,21 @@ pub struct Draft {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct JobSpec(Draft);
+
+// === impl ModelRef ===
+
+impl ModelRef {
+    /// Whether it means the model with these facts.
+    #[must_use]
+    pub fn is(&self, facts: &ModelFacts) -> bool {
+        match self {
+            Self::Any => true,
+            // The short hash is what `tessera workers` and the PNG show.
+            Self::Name(name) => *name == facts.name || *name == facts.short_hash(),
+            Self::Hash(hash) => *hash == facts.hash,
+        }
+    }
+}
 
 // === impl Draft ===
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    JobId, WorkerId,
+    JobId, ModelFacts, Speed, WorkerId,
     job::{Format, Size},
 };
 
@@ -103,7 +103,7 @@ pub struct JobFailure {
 }
 
 /// A worker at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerStatus {
     /// The worker.
     #[serde(serialize_with = "as_text")]
@@ -122,6 +122,11 @@ pub struct WorkerStatus {
     pub tasks_done: u64,
     /// Time since its last sign of life, ms.
     pub last_seen_ms: u64,
+    /// How long its tasks take, of each class that it has done.
+    pub speeds: Vec<Speed>,
+    /// What must be known of its model to plan with it.
+    #[serde(skip)]
+    pub model: ModelFacts,
 }
 
 /// What can be fetched of a finished job.

@@ -13,6 +13,7 @@ mod interrupt;
 mod metadata;
 mod overhead;
 mod parity;
+mod plan;
 mod same_bytes;
 mod services;
 mod sizes;

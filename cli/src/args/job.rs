@@ -161,11 +161,11 @@ pub(crate) struct TileArgs {
     /// More hides seams better and costs more model calls: `tessera plan` prints how many.
     #[arg(long, value_name = "N")]
     pub(crate) overlap: Option<u32>,
-    /// Tiles in one network call; 1 because larger batches do not pay on CPUs
+    /// Tiles in one network call (default: 1, because larger batches do not pay on CPUs)
     ///
     /// The same batch gives the same bytes on any number of workers; another one may differ in the last bit.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) tile_batch: u32,
+    #[arg(long, value_name = "N")]
+    pub(crate) tile_batch: Option<u32>,
     /// Tile the base pass as well (panoramas)
     #[arg(long)]
     pub(crate) tile_base: bool,

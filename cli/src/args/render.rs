@@ -26,6 +26,17 @@ pub(crate) struct PlanArgs {
     /// What `render` takes.
     #[command(flatten)]
     pub(crate) render: RenderArgs,
+    /// Predict the time on devices that take so many milliseconds for one tile's call of the hires pass
+    ///
+    /// With --coordinator the cluster's own devices are asked, of which it has measured every task.
+    #[arg(
+        long,
+        help_heading = "Machines",
+        value_name = "47,86,86",
+        value_delimiter = ',',
+        conflicts_with = "coordinator"
+    )]
+    pub(crate) devices: Vec<f64>,
 }
 
 /// Heading "Machines".

@@ -16,6 +16,9 @@ const LATENT_DENOISE: f64 = 0.7;
 /// Strength for upscalers that leave a clean picture, whose composition shall stay: Lanczos and networks.
 const PICTURE_DENOISE: f64 = 0.4;
 
+/// Tiles in one network call.
+const TILE_BATCH: u32 = 1;
+
 /// Factor of the hires pass when no size is given; A1111's.
 const SCALE: f64 = 2.0;
 
@@ -47,7 +50,7 @@ pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Resul
         upscale_tile: hires.upscale_tile,
         tile: tiles.tile.as_deref().map(tile).transpose()?,
         overlap: tiles.overlap,
-        tile_batch: tiles.tile_batch,
+        tile_batch: tiles.tile_batch.unwrap_or(TILE_BATCH),
         tile_base: tiles.tile_base,
         tile_method: TileMethod::parse(&tiles.tile_method)?,
         tile_grid: TileGrid::parse(&tiles.tile_grid)?,

@@ -116,21 +116,20 @@ pub(super) fn resolve(
     }))
 }
 
-/// The facts to plan with: those that `render` would find, where they can be known without a cluster.
+/// The model to plan with: the one that `render` would find; its facts are absent where only a cluster knows them.
 ///
 /// # Errors
-/// `--workers` cannot be read, or the model's folder is not here or does not fit.
+/// `--workers` cannot be read, or the model's folder does not fit.
 pub(super) fn planned_model(
     args: &MachineArgs,
     (model, upscaler): (Option<&str>, Option<&Path>),
     environment: &Environment,
-) -> Result<ModelFacts, Error> {
-    let unknown = |text: &str| Error::PlanModel { text: text.to_owned() };
-    let found = match (&args.coordinator, model) {
-        (Some(_), Some(text)) if upscaler.is_none() => model::on_cluster(Some(text.to_owned()))?,
-        _ => local_model(&Wanted::parse(&args.workers)?, (model, upscaler), environment)?,
-    };
-    found.facts.ok_or_else(|| unknown(model.unwrap_or_default()))
+) -> Result<Model, Error> {
+    match (&args.coordinator, upscaler) {
+        (Some(_), Some(path)) => Err(Error::UpscalerElsewhere { path: path.to_owned() }),
+        (Some(_), None) => model::on_cluster(model.map(ToOwned::to_owned)),
+        (None, _) => local_model(&Wanted::parse(&args.workers)?, (model, upscaler), environment),
+    }
 }
 
 /// The folder named, else the simulated model where no device computes, else the demo model.

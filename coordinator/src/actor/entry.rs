@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use tessera_proto::{
-    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus, ModelFacts,
-    job::{Format, ModelRef, Urgency},
+    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus,
+    job::{Format, Urgency},
 };
 use tokio::sync::watch;
 
@@ -217,16 +217,6 @@ impl Entry {
             Phase::Running { job, .. } => Some(job.plan().facts().hash),
             _ => None,
         }
-    }
-}
-
-/// Whether a job that wants `wanted` can run on a model.
-pub(super) fn serves(wanted: &ModelRef, facts: &ModelFacts) -> bool {
-    match wanted {
-        ModelRef::Any => true,
-        // The short hash is what `tessera workers` and the PNG show.
-        ModelRef::Name(name) => *name == facts.name || *name == facts.short_hash(),
-        ModelRef::Hash(hash) => *hash == facts.hash,
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Command, Error,
-    entry::{Entry, Phase, request, serves},
+    entry::{Entry, Phase, request},
 };
 use crate::{
     Options,
@@ -128,7 +128,7 @@ impl State {
         let id = self.fresh_id();
         self.next_order += 1;
         let mut models: Vec<_> = self.fleet.workers().map(|(_, worker)| worker.model()).collect();
-        models.retain(|facts| serves(&spec.model, facts));
+        models.retain(|facts| spec.model.is(facts));
         models.sort_by_key(|facts| facts.hash);
         models.dedup_by_key(|facts| facts.hash);
         if 1 < models.len() {
@@ -169,6 +169,8 @@ impl State {
             tasks_in_hand: u32::try_from(worker.in_hand()).unwrap_or(u32::MAX),
             tasks_done: worker.tasks_done(),
             last_seen_ms: millis(now.saturating_duration_since(worker.last_seen())),
+            speeds: worker.speeds(),
+            model: worker.model().clone(),
         };
         self.fleet.workers().map(status).collect()
     }

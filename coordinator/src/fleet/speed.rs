@@ -8,6 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use tessera_proto::{Class, Kind};
+
+use tessera_proto::Speed;
+
 /// Times that are remembered of a class.
 const REMEMBERED: usize = 5;
 
@@ -16,35 +20,6 @@ const BELIEVED: f64 = 60.0;
 
 /// A time is believed for so many times itself.
 const BELIEVED_TIMES: f64 = 20.0;
-
-/// Which network a task runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Texts to conditioning.
-    #[default]
-    Embed,
-    /// A call of the UNet.
-    Denoise,
-    /// A tile of an upscaling network.
-    Upscale,
-    /// Picture to latent.
-    Encode,
-    /// Latent to picture.
-    Decode,
-    /// The statistics of a smaller picture.
-    Measure,
-}
-
-/// Tasks of one class take one device the same time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Class {
-    /// The network.
-    pub kind: Kind,
-    /// Which part of it, or which of several networks of this kind.
-    pub part: u32,
-    /// Shape of what goes in, `[n, c, h, w]`: `n` is the tile batch. Zeros where it is always the same.
-    pub shape: [u32; 4],
-}
 
 /// What is known of one device.
 ///
@@ -59,23 +34,6 @@ struct Recent {
     /// Of the times, the lower one of two in the middle.
     median: Duration,
     last: Instant,
-}
-
-// === impl Kind ===
-
-impl Kind {
-    /// Its name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Embed => "embed",
-            Self::Denoise => "denoise",
-            Self::Upscale => "upscale",
-            Self::Encode => "encode",
-            Self::Decode => "decode",
-            Self::Measure => "measure",
-        }
-    }
 }
 
 // === impl Speeds ===
@@ -98,9 +56,12 @@ impl Speeds {
         (age <= BELIEVED.max(BELIEVED_TIMES * expected)).then_some(expected)
     }
 
-    /// What was measured, of each class.
-    pub(super) fn all(&self) -> impl Iterator<Item = (Class, Duration)> {
-        self.0.iter().map(|(class, recent)| (*class, recent.median))
+    /// What was measured, by class.
+    pub(super) fn all(&self) -> Vec<Speed> {
+        let measured = self.0.iter().map(|(class, recent)| Speed { class: *class, took: recent.median });
+        let mut all: Vec<_> = measured.collect();
+        all.sort_unstable_by_key(|speed| speed.class);
+        all
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::{Digest, Hello, LeaseId, ModelFacts};
+use tessera_proto::{Digest, Hello, LeaseId, ModelFacts, Speed};
 
 use super::{
     IN_HAND,
@@ -152,8 +152,14 @@ impl Worker {
     }
 
     /// How long its tasks take, by class.
-    pub fn speeds(&self) -> impl Iterator<Item = (Class, Duration)> {
+    #[must_use]
+    pub fn speeds(&self) -> Vec<Speed> {
         self.speeds.all()
+    }
+
+    /// It is known to take so long.
+    pub(super) fn teach(&mut self, Speed { class, took }: Speed, now: Instant) {
+        self.speeds.record(class, took, now);
     }
 
     /// How long a task of this class will take, s.

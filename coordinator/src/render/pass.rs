@@ -79,11 +79,43 @@ impl PassPlan {
         self.groups() * self.sampling.calls().len()
     }
 
+    /// The shape of a group's tiles, `[n, c, h, w]`.
+    #[must_use]
+    pub fn shape(&self, group: usize) -> [usize; 4] {
+        let (width, height) = self.tiling.grid().padded();
+        let before = group * self.batch;
+        let tiles = self.tiling.grid().tiles().len().saturating_sub(before).min(self.batch);
+        [tiles, self.channels, height as usize, width as usize]
+    }
+
     /// Values of the latent.
     #[must_use]
     pub fn values(&self) -> usize {
         let (width, height) = self.tiling.grid().canvas();
         self.channels * width as usize * height as usize
+    }
+
+    /// How many results can come, after `completed` of them, until the pass stands still for want of call `call` of the group
+    /// that begins with `tile`.
+    ///
+    /// A tile `d` neighbours away from one that waits for call `k` gets no further than call `k + d`. Groups of several tiles
+    /// are taken for as many groups of one.
+    #[must_use]
+    pub fn slack(&self, tile: TileIndex, call: usize, completed: usize) -> usize {
+        let (tiles, calls) = (self.tiling.grid().tiles().len(), self.sampling.calls().len());
+        let mut reachable = tiles * call;
+        if self.barrier {
+            reachable += tiles - 1;
+        } else {
+            let mut within = self.tiling.cells().ripples(tile);
+            let mut beyond = tiles;
+            for _ in call..calls {
+                // What no number of steps reaches does not wait for it.
+                beyond = within.next().map_or(beyond, |count| tiles - count);
+                reachable += beyond;
+            }
+        }
+        (reachable / self.batch).saturating_sub(completed)
     }
 }
 
@@ -136,26 +168,9 @@ impl Pass {
     }
 
     /// How many results of other groups can come, from now on, until the pass stands still for want of this group's.
-    ///
-    /// A tile `d` neighbours away from one that waits for call `k` gets no further than call `k + d`. Groups of several tiles
-    /// are taken for as many groups of one.
     #[must_use]
     pub fn slack(&self, group: GroupIndex) -> usize {
-        let (tiles, calls) = (self.group_of.len(), self.plan.sampling.calls().len());
-        let call = self.groups[group.0 as usize].call;
-        let mut reachable = tiles * call;
-        if self.plan.barrier {
-            reachable += tiles - 1;
-        } else {
-            let mut within = self.plan.tiling.cells().ripples(self.first_tile(group));
-            let mut beyond = tiles;
-            for _ in call..calls {
-                // What no number of steps reaches does not wait for it.
-                beyond = within.next().map_or(beyond, |count| tiles - count);
-                reachable += beyond;
-            }
-        }
-        (reachable / self.plan.batch).saturating_sub(self.completed)
+        self.plan.slack(self.first_tile(group), self.groups[group.0 as usize].call, self.completed)
     }
 
     /// The first tile of a group, to name it.
@@ -167,9 +182,7 @@ impl Pass {
     /// The shape of a group's tiles and of their output, `[n, c, h, w]`.
     #[must_use]
     pub fn shape(&self, group: GroupIndex) -> [usize; 4] {
-        let (width, height) = self.plan.tiling.grid().padded();
-        let tiles = self.groups[group.0 as usize].tiles.len();
-        [tiles, self.plan.channels, height as usize, width as usize]
+        self.plan.shape(group.0 as usize)
     }
 
     /// The group's tiles as the network gets them, before scaling: `[n, c, h, w]`.

@@ -130,6 +130,12 @@ impl Plan {
         }
     }
 
+    /// Least overlap of neighbouring tiles of the denoising passes, latent px.
+    #[must_use]
+    pub fn overlap(&self) -> u32 {
+        tiles::tile_and_overlap(&self.spec, &self.facts).1
+    }
+
     /// How the picture is encoded that the hires pass starts from, where it does.
     pub(super) fn encode(&self) -> Option<&EncodePlan> {
         match &self.enlarge {

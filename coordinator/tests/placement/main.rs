@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod cluster;
+mod foretold;
 mod picture;
 mod sharing;
 

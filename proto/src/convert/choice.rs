@@ -1,7 +1,7 @@
 //! Named choices: enum numbers in, our enums out, and back.
 
 use super::Error;
-use crate::{facts, job, status, task, wire};
+use crate::{Kind, facts, job, status, task, wire};
 
 macro_rules! choice {
     ($field:literal, $domain:ty, $wire:ty { $($ours:ident <-> $theirs:ident),+ $(,)? }) => {
@@ -69,6 +69,9 @@ choice!("stage", status::Stage, wire::Stage {
 choice!("failure", status::FailureClass, wire::FailureClass { Request <-> Request, Cluster <-> Cluster });
 choice!("part", task::Part, wire::VaePart {
     Decoder <-> Decoder, Encoder <-> Encoder, EncoderEnd <-> EncoderEnd,
+});
+choice!("kind", Kind, wire::TaskKind {
+    Embed <-> Embed, Denoise <-> Denoise, Upscale <-> Upscale, Encode <-> Encode, Decode <-> Decode, Measure <-> Measure,
 });
 choice!("kind", task::FailureKind, wire::FailureKind {
     OutOfMemory <-> OutOfMemory,

@@ -1,7 +1,7 @@
-//! What users see of jobs and workers: messages in, domain types out, and back.
+//! What users see of jobs: messages in, domain types out, and back.
 
 use super::{Error, choice::FromNumber, required};
-use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerId, WorkerStatus, wire};
+use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, wire};
 
 impl From<JobStatus> for wire::JobStatus {
     fn from(status: JobStatus) -> Self {
@@ -71,39 +71,5 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             format: required("job_status.format", format)?.try_into()?,
             size: size.map(Into::into),
         })
-    }
-}
-
-impl From<WorkerStatus> for wire::WorkerStatus {
-    fn from(status: WorkerStatus) -> Self {
-        let WorkerStatus {
-            worker,
-            name,
-            device,
-            model_name,
-            model_hash,
-            tasks_in_hand,
-            tasks_done,
-            last_seen_ms,
-        } = status;
-        let worker = worker.get();
-        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
-    }
-}
-
-impl From<wire::WorkerStatus> for WorkerStatus {
-    fn from(message: wire::WorkerStatus) -> Self {
-        let wire::WorkerStatus {
-            worker,
-            name,
-            device,
-            model_name,
-            model_hash,
-            tasks_in_hand,
-            tasks_done,
-            last_seen_ms,
-        } = message;
-        let worker = WorkerId::new(worker);
-        Self { worker, name, device, model_name, model_hash, tasks_in_hand, tasks_done, last_seen_ms }
     }
 }

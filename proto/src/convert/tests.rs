@@ -8,8 +8,9 @@ use prost::Message;
 
 use super::*;
 use crate::{
-    Answer, Assignment, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, LeaseId,
-    ModelFacts, Moments, Outcome, Part, Rect, Segment, Source, Tensor, ToWorker, Work,
+    Answer, Assignment, Class, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, Kind,
+    LeaseId, ModelFacts, Moments, Outcome, Part, Rect, Segment, Source, Speed, Tensor, ToWorker, Work,
+    WorkerId, WorkerStatus,
     job::{self, Size, Target},
     wire,
 };
@@ -149,4 +150,34 @@ proptest! {
             let _ = JobSpec::try_from(message);
         }
     }
+}
+
+#[test]
+fn workers_and_what_they_take_survive_the_wire() {
+    let class = Class { kind: Kind::Denoise, part: 2, shape: [1, 4, 96, 64] };
+    let sent = WorkerStatus {
+        worker: WorkerId::new(7),
+        name: "a".into(),
+        device: "cuda:0".into(),
+        model_name: "sim".into(),
+        model_hash: "00".into(),
+        tasks_in_hand: 1,
+        tasks_done: 9,
+        last_seen_ms: 3,
+        speeds: vec![Speed { class, took: Duration::from_micros(86_123) }, Speed::default()],
+        model: ModelFacts::simulated(),
+    };
+    let message = wire::WorkerStatus::from(sent.clone());
+    assert_eq!(WorkerStatus::try_from(message.clone()), Ok(sent));
+    let refused = |change: fn(&mut wire::WorkerStatus)| {
+        let mut message = message.clone();
+        change(&mut message);
+        WorkerStatus::try_from(message).unwrap_err().to_string()
+    };
+    assert_eq!(refused(|message| message.model = None), "message field worker_status.model is missing");
+    assert_eq!(
+        refused(|message| message.speeds[0].shape.push(1)),
+        "message field speed.shape is out of range"
+    );
+    assert_eq!(refused(|message| message.speeds[0].kind = 0), "message field kind is missing");
 }

@@ -947,7 +947,7 @@ pub struct WorkersResponse {
     #[prost(message, repeated, tag = "1")]
     pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerStatus {
     #[prost(uint64, tag = "1")]
     pub worker: u64,
@@ -967,6 +967,27 @@ pub struct WorkerStatus {
     /// Milliseconds since its last sign of life.
     #[prost(uint64, tag = "8")]
     pub last_seen_ms: u64,
+    /// How long its tasks take, of each class that it has done.
+    #[prost(message, repeated, tag = "9")]
+    pub speeds: ::prost::alloc::vec::Vec<Speed>,
+    /// Its model, to plan with.
+    #[prost(message, optional, tag = "10")]
+    pub model: ::core::option::Option<ModelFacts>,
+}
+/// What was measured of tasks that take one worker the same time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Speed {
+    #[prost(enumeration = "TaskKind", tag = "1")]
+    pub kind: i32,
+    /// Which part of the network, which of several networks, or the rows of conditioning in a call.
+    #[prost(uint32, tag = "2")]
+    pub part: u32,
+    /// Shape of what goes in, \[n, c, h, w\]; zeros where it is always the same or does not matter.
+    #[prost(uint32, repeated, tag = "3")]
+    pub shape: ::prost::alloc::vec::Vec<u32>,
+    /// What one task takes, microseconds.
+    #[prost(uint64, tag = "4")]
+    pub took_us: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobStatus {
@@ -1220,6 +1241,49 @@ impl Artifact {
             "ARTIFACT_REPORT" => Some(Self::Report),
             "ARTIFACT_LATENT" => Some(Self::Latent),
             "ARTIFACT_TRACE" => Some(Self::Trace),
+            _ => None,
+        }
+    }
+}
+/// Which network a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskKind {
+    Unspecified = 0,
+    Embed = 1,
+    Denoise = 2,
+    Upscale = 3,
+    Encode = 4,
+    Decode = 5,
+    /// Statistics of a smaller picture.
+    Measure = 6,
+}
+impl TaskKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TASK_KIND_UNSPECIFIED",
+            Self::Embed => "TASK_KIND_EMBED",
+            Self::Denoise => "TASK_KIND_DENOISE",
+            Self::Upscale => "TASK_KIND_UPSCALE",
+            Self::Encode => "TASK_KIND_ENCODE",
+            Self::Decode => "TASK_KIND_DECODE",
+            Self::Measure => "TASK_KIND_MEASURE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TASK_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "TASK_KIND_EMBED" => Some(Self::Embed),
+            "TASK_KIND_DENOISE" => Some(Self::Denoise),
+            "TASK_KIND_UPSCALE" => Some(Self::Upscale),
+            "TASK_KIND_ENCODE" => Some(Self::Encode),
+            "TASK_KIND_DECODE" => Some(Self::Decode),
+            "TASK_KIND_MEASURE" => Some(Self::Measure),
             _ => None,
         }
     }

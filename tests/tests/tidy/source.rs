@@ -11,12 +11,13 @@ const FOLDERS: [&str; 8] = ["proto", "coordinator", "worker", "cli", "tests", "d
 const FOREIGN: [&str; 6] = ["target", ".venv", "__pycache__", "models", "golden", "node_modules"];
 
 /// Folders without I/O, async, clock and global state.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "coordinator/src/prompt",
     "coordinator/src/sample",
     "coordinator/src/canvas",
     "coordinator/src/render",
     "coordinator/src/fleet",
+    "coordinator/src/forecast",
     "worker/src/graph",
 ];
 

@@ -6,7 +6,7 @@ use tessera_proto::{JobId, JobSpec, ModelFacts};
 
 use super::State;
 use crate::{
-    actor::entry::{Entry, Phase, request, serves},
+    actor::entry::{Entry, Phase, request},
     render::Plan,
 };
 
@@ -45,6 +45,6 @@ impl State {
 
     fn serving(&self, spec: &JobSpec) -> Option<&ModelFacts> {
         let models = self.fleet.workers().map(|(_, worker)| worker.model());
-        models.into_iter().find(|facts| serves(&spec.model, facts))
+        models.into_iter().find(|facts| spec.model.is(facts))
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Action, Job, State, tasks::Item};
 use crate::{
-    fleet::{Class, Kind},
-    render::event::Request,
+    fleet::Class,
+    render::{class, event::Request},
 };
 
 impl Job {
@@ -24,32 +24,20 @@ impl Job {
 
     /// The network that a task runs, and the size of what goes in.
     fn class(&self, item: Item, request: &Request) -> Class {
-        // The barrier that a tile of the VAE stands at, or the network call that it waits for: stages lie above.
-        let at = u32::try_from(request.call & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        let class = |kind, part, shape| Class { kind, part, shape };
+        // The barriers that a tile of the VAE has passed: stages lie above.
+        let passed = usize::try_from(request.call & u64::from(u32::MAX)).unwrap_or(usize::MAX);
         match (item, &self.state) {
-            // Each part of the prompt is one more row in the call.
             (Item::Group(group), State::Denoising(_, pass)) => {
-                let rows = u32::try_from(request.tensors.len()).unwrap_or(u32::MAX);
-                class(Kind::Denoise, rows, narrow(pass.shape(group)))
+                class::denoise(request.tensors.len(), pass.shape(group))
             }
             (Item::Upscale(tile), State::Upscaling(upscale)) => {
-                let (pass, _) = upscale.name();
-                class(Kind::Upscale, u32::try_from(pass).unwrap_or(u32::MAX), narrow(upscale.shape(tile)))
+                class::upscale(upscale.name().0, upscale.shape(tile))
             }
-            (Item::Decode(tile), State::Decoding(decoding)) => {
-                class(Kind::Decode, at, [1, 0, decoding.height(tile), 0])
-            }
-            (Item::Encode(tile), State::Encoding(encoding)) => {
-                class(Kind::Encode, at, [1, 0, encoding.height(tile), 0])
-            }
-            (Item::EncodeEnd, _) => class(Kind::Encode, u32::MAX, [0; 4]),
-            (Item::Measure, _) => class(Kind::Measure, 0, [0; 4]),
-            _ => Class::default(),
+            (Item::Decode(tile), State::Decoding(decoding)) => class::decode(passed, decoding.height(tile)),
+            (Item::Encode(tile), State::Encoding(encoding)) => class::encode(passed, encoding.height(tile)),
+            (Item::EncodeEnd, _) => class::ENCODE_END,
+            (Item::Measure, _) => class::MEASURE,
+            _ => class::EMBED,
         }
     }
-}
-
-fn narrow(shape: [usize; 4]) -> [u32; 4] {
-    shape.map(|length| u32::try_from(length).unwrap_or(u32::MAX))
 }

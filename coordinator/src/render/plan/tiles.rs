@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tessera_proto::{
-    Rect,
+    JobSpec, ModelFacts, Rect,
     facts::{Exactness, Peaks},
     job::{Choice, Size, TileGrid, VaeMode},
     limits,
@@ -51,13 +51,18 @@ struct Cut<'f> {
     peaks: &'f Peaks,
 }
 
+/// A tile of the denoising passes and the least overlap of two, latent px: what is asked for, else what suits the model.
+pub(super) fn tile_and_overlap(spec: &JobSpec, facts: &ModelFacts) -> (Size, u32) {
+    let side = (facts.sample_size * 3 / 2).max(8);
+    let tile = spec.tile.unwrap_or(Size { width: side, height: side });
+    (tile, spec.overlap.unwrap_or(tile.width.min(tile.height) / 4))
+}
+
 impl Planner<'_> {
     /// The denoising tiles over a canvas of `size` px.
     pub(super) fn tiling(&mut self, size: Size, tiled: bool) -> Result<Tiling, Error> {
         let (spec, facts) = (self.spec, self.facts);
-        let side = (facts.sample_size * 3 / 2).max(8);
-        let tile = spec.tile.unwrap_or(Size { width: side, height: side });
-        let overlap = spec.overlap.unwrap_or(tile.width.min(tile.height) / 4);
+        let (tile, overlap) = tile_and_overlap(spec, facts);
         let canvas = latent(size, facts);
         let multiple = facts.latent_multiple;
         let axis = |length, tile| {

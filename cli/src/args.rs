@@ -13,7 +13,7 @@ pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
-pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs};
+pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
 pub(crate) use spill::SpillArgs;
 pub(crate) use vae::{DecodeArgs, EncodeArgs};

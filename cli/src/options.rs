@@ -13,7 +13,7 @@ mod prompt;
 mod seconds;
 mod upscaler;
 
-pub(crate) use files::{Files, Named};
+pub(crate) use files::{Files, Named, trace_file};
 pub(crate) use format::check_fetched;
 pub(crate) use half::{decode, encode};
 pub(crate) use machines::{Local, Machines};

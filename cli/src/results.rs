@@ -51,6 +51,15 @@ pub(crate) async fn collect(
     Ok(Finished { job, path: files.result.clone(), width, height, artifact: files.artifact })
 }
 
+/// Fetches when each task of a finished job ran.
+///
+/// # Errors
+/// The job was not traced, or the file cannot be written.
+pub(crate) async fn trace(client: &mut Client, job: JobId, path: &Path) -> Result<(), Failure> {
+    let draft = fetch(client, job, Artifact::Trace, path).await?;
+    tokio::task::block_in_place(|| Draft::publish(vec![draft])).map_err(Failure::failed)
+}
+
 /// Writes an artifact beside its final name.
 async fn fetch(client: &mut Client, job: JobId, artifact: Artifact, path: &Path) -> Result<Draft, Failure> {
     let mut draft = Draft::create(path).map_err(Failure::failed)?;

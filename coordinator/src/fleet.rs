@@ -80,6 +80,22 @@ pub struct Order {
     pub task: TaskName,
     /// Tensors that the worker needs and does not have yet.
     pub send: Vec<Digest>,
+    /// Why it is given.
+    pub reason: Reason,
+}
+
+/// Why a worker is given a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It waited.
+    Turn,
+    /// It waited behind another one on this worker, which has it no more.
+    TakenBack {
+        /// The worker.
+        from: WorkerId,
+    },
+    /// Another worker is late with it, and still at it.
+    Second,
 }
 
 /// What an outcome is worth.

@@ -52,6 +52,8 @@ struct WorkerLedger {
     bytes_received: u64,
     gaps: Samples,
     dispatches: Samples,
+    second_runs: u64,
+    taken_back: u64,
 }
 
 /// One finished task.
@@ -92,6 +94,9 @@ pub struct Report {
     /// Tasks run again because they failed, and because their worker was lost.
     retries: u64,
     lost_tasks: u64,
+    /// The sums of the workers' own.
+    second_runs: u64,
+    taken_back: u64,
     /// From a result's arrival to the moment when a task that it made possible was sent, ms.
     dispatch_ms_p50: f64,
     dispatch_ms_p99: f64,
@@ -126,6 +131,9 @@ struct WorkerReport {
     /// Tasks and conditioning sent to it, and tensors that came back, bytes.
     bytes_sent: u64,
     bytes_received: u64,
+    /// Tasks that it ran because another worker was late with them, and tasks that others took back from it.
+    second_runs: u64,
+    taken_back: u64,
     /// Between two tasks of the job on the device: from a result's arrival to the next network, ms.
     gap_ms_p50: f64,
     gap_ms_p99: f64,
@@ -196,7 +204,7 @@ impl Ledger {
             ledger.gaps.push(begin.saturating_duration_since(before));
         }
         if let Some(trace) = &mut self.trace {
-            trace.push(Slice { task, place, worker, begin, end: received });
+            trace.push(Slice { task, place, worker, begin, end: received, counts: true });
         }
         ledger.tasks += 1;
         ledger.busy += busy;
@@ -205,6 +213,24 @@ impl Ledger {
         let began = before.map_or(sent, |before| before.max(sent));
         let overhead = received.saturating_duration_since(began).saturating_sub(busy);
         self.overheads.entry(stage).or_default().push(overhead);
+    }
+
+    /// A task came to an end after another worker's result had counted.
+    pub fn withdrawn(&mut self, times: &TaskTimes) {
+        let TaskTimes { task, place, worker, sent, received, before, .. } = *times;
+        let begin = before.map_or(sent, |before| before.max(sent)).min(received);
+        let slice = Slice { task, place, worker, begin, end: received, counts: false };
+        self.trace.iter_mut().for_each(|trace| trace.push(slice));
+    }
+
+    /// The worker runs a task that another one is late with.
+    pub fn run_twice(&mut self, worker: WorkerId) {
+        self.workers.entry(worker).or_default().second_runs += 1;
+    }
+
+    /// A task was taken back from behind another one on this worker.
+    pub fn taken_back(&mut self, worker: WorkerId) {
+        self.workers.entry(worker).or_default().taken_back += 1;
     }
 
     /// A task was sent to a worker, so long after the result had come that made it possible.
@@ -256,6 +282,8 @@ impl Ledger {
             workers: self.workers.iter().map(|(id, ledger)| ledger.report(*id)).collect(),
             retries: self.retries,
             lost_tasks: self.losses,
+            second_runs: self.workers.values().map(|ledger| ledger.second_runs).sum(),
+            taken_back: self.workers.values().map(|ledger| ledger.taken_back).sum(),
         }
     }
 
@@ -358,6 +386,8 @@ impl WorkerLedger {
             busy_s: self.busy.as_secs_f64(),
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
+            second_runs: self.second_runs,
+            taken_back: self.taken_back,
             gap_ms_p50: self.gaps.percentile(50),
             gap_ms_p99: self.gaps.percentile(99),
             dispatch_ms_p50: self.dispatches.percentile(50),

@@ -127,6 +127,31 @@ fn two_jobs_share_the_workers_and_stay_apart() {
 }
 
 #[test]
+fn a_user_has_so_many_jobs_at_a_time_and_others_do_not_wait_for_them() {
+    let cluster = Cluster::start(&["--user-jobs", "2"]).with_workers(&["sim:30"], None);
+    let by = |user: &str| submit(&cluster, &[&LONG[..], &["--user", user]].concat());
+    let (first, second, third, other) = (by("a"), by("a"), by("a"), by("b"));
+    let state = |job: &str| {
+        let listed = ok(cluster.run(&["jobs", "--json"]));
+        let jobs = listed.lines().map(report::parse);
+        let mut state = jobs.filter(|status| status["job"] == job).map(|status| status["state"].clone());
+        state.next_back().and_then(|state| state.as_str().map(ToOwned::to_owned)).expect("a state")
+    };
+    for (job, expected) in
+        [(&first, "running"), (&second, "running"), (&third, "waiting"), (&other, "running")]
+    {
+        assert_eq!(state(job), expected, "{job}");
+    }
+    ok(cluster.run(&["cancel", &second]));
+    assert_eq!([state(&third), state(&other)], ["running", "running"], "there is room for it now");
+    // One that waits can be cancelled too, and leaves its place to nobody.
+    let fourth = by("a");
+    assert_eq!(state(&fourth), "waiting");
+    ok(cluster.run(&["cancel", &fourth]));
+    assert_eq!([state(&fourth), state(&first)], ["cancelled", "running"]);
+}
+
+#[test]
 fn ctrl_c_stops_watching_and_not_the_job() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:30"], None);
     let job = submit(&cluster, &LONG);

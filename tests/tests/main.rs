@@ -20,3 +20,4 @@ mod sizes;
 mod tidy;
 mod trace;
 mod upscale;
+mod windows;

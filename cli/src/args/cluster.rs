@@ -52,6 +52,10 @@ pub(crate) struct WatchArgs {
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+    /// At the end write when each task of a job submitted with --trace ran, for Perfetto (ui.perfetto.dev) or
+    /// chrome://tracing
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) trace: Option<PathBuf>,
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,

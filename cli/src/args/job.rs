@@ -210,11 +210,11 @@ pub(crate) struct VaeArgs {
     pub(crate) vae_memory: Option<u32>,
 }
 
-/// Heading "Machines", of any job.
+/// Heading "Machines", of any job, whatever it makes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Machines")]
 pub(crate) struct TurnArgs {
-    /// interactive | batch: how much of a busy cluster the job gets (default: interactive for render, batch for submit)
+    /// interactive | batch: how much of a busy cluster the job gets (default: batch for submit, interactive for all others)
     ///
     /// An interactive job gets 16 times as much as a batch job, from the next tile on; none stands still.
     #[arg(long, value_name = "NAME")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{MachineArgs, OutputArgs};
+use super::{MachineArgs, OutputArgs, TurnArgs};
 
 /// `tessera decode`.
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub(crate) struct DecodeArgs {
     /// Who computes.
     #[command(flatten)]
     pub(crate) machines: MachineArgs,
+    /// Whose turn it is on a busy cluster.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
     /// Where results go.
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -65,6 +68,9 @@ pub(crate) struct EncodeArgs {
     /// Who computes.
     #[command(flatten)]
     pub(crate) machines: MachineArgs,
+    /// Whose turn it is on a busy cluster.
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
     /// Where results go.
     #[command(flatten)]
     pub(crate) output: LatentOutputArgs,

@@ -8,14 +8,21 @@ use crate::{
     exit::Failure,
     follow::{Follow, OnInterrupt},
     interrupt::Interrupt,
+    options,
     output::{Output, Style},
+    results,
 };
 
 /// Follows a job that may have been handed in by anybody.
 pub(super) async fn run(args: WatchArgs, output: &Output) -> Result<(), Failure> {
     let job = super::job_id(&args.job)?;
+    let trace = args.trace.map(options::trace_file).transpose().map_err(Failure::usage)?;
     let mut client = super::connect(&args.cluster).await?;
-    follow(&mut client, job, output).await
+    follow(&mut client, job, output).await?;
+    match trace {
+        Some(path) => results::trace(&mut client, job, &path).await,
+        None => Ok(()),
+    }
 }
 
 /// Shows progress until the job ends; Ctrl-C leaves the job alone.

@@ -48,7 +48,7 @@ impl Named {
         let result = writable("--output", picture)?;
         let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
-        let trace = self.trace.map(|path| check("--trace", path, "json")).transpose()?;
+        let trace = self.trace.map(trace_file).transpose()?;
         Ok(Files { result, artifact: Artifact::Picture, dump, report, trace })
     }
 
@@ -60,9 +60,17 @@ impl Named {
         let latent = self.result.unwrap_or_else(|| free_name(folder, stem, "safetensors"));
         let result = check("--output", latent, "safetensors")?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
-        let trace = self.trace.map(|path| check("--trace", path, "json")).transpose()?;
+        let trace = self.trace.map(trace_file).transpose()?;
         Ok(Files { result, artifact: Artifact::Latent, dump: None, report, trace })
     }
+}
+
+/// Checks the name of a trace's file.
+///
+/// # Errors
+/// As [`Named::resolve`].
+pub(crate) fn trace_file(path: PathBuf) -> Result<PathBuf, Error> {
+    check("--trace", path, "json")
 }
 
 fn check(flag: &'static str, path: PathBuf, ending: &'static str) -> Result<PathBuf, Error> {

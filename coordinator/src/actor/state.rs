@@ -13,8 +13,8 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, Digest, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, ToWorker, WorkerId,
-    WorkerStatus,
+    Artifact, Digest, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, LeaseId, ToWorker,
+    WorkerId, WorkerStatus,
 };
 use tokio::sync::mpsc;
 
@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     Options,
-    fleet::Fleet,
-    render::{Job, Plan, Source},
+    fleet::{Fleet, TaskNumber},
+    render::{Job, Place, Plan, Source},
     store::Artifacts,
 };
 
@@ -50,12 +50,22 @@ pub(super) struct State {
     origin: Instant,
     /// When each worker's last outcome came, counted or not.
     last_outcomes: HashMap<WorkerId, Instant>,
+    /// Tasks that were withdrawn because another worker's result came first; their own may still come.
+    outrun: HashMap<LeaseId, Outrun>,
     /// When the outcome came that is being dealt with.
     heard: Option<Instant>,
     /// When the fleet is asked again at the latest.
     armed: Option<Instant>,
     /// Tensors of jobs that all workers shall have soon; what is more urgent goes first.
     shared: Vec<(JobId, Vec<Digest>)>,
+}
+
+/// A second run, or the one that it was faster than.
+#[derive(Debug)]
+struct Outrun {
+    job: JobId,
+    task: TaskNumber,
+    place: Place,
 }
 
 // === impl State ===
@@ -79,6 +89,7 @@ impl State {
             next_order: 0,
             origin: Instant::now(),
             last_outcomes: HashMap::new(),
+            outrun: HashMap::new(),
             heard: None,
             armed: None,
             shared: Vec::new(),
@@ -263,6 +274,7 @@ impl State {
             self.tell(worker, ToWorker::Withdraw { lease });
         }
         self.release_tensors(id);
+        self.outrun.retain(|_, outrun| outrun.job != id);
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.end(state, failure, now);
         }

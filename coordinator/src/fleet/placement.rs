@@ -18,7 +18,7 @@ use std::time::Instant;
 use tessera_proto::{LeaseId, WorkerId};
 
 use super::{
-    Fleet, Lease, Need, Order,
+    Fleet, Lease, Need, Order, Reason,
     account::Account,
     worker::{GRACE, Hand, Room, Worker},
 };
@@ -184,7 +184,8 @@ impl Fleet {
         placement.withdrawn.push((other, lease));
         self.taken_back += 1;
         self.queue.push(held.need.clone());
-        placement.orders.push(self.order(held.need, id, now));
+        let order = self.order(held.need, id, now);
+        placement.orders.push(Order { reason: Reason::TakenBack { from: other }, ..order });
         true
     }
 
@@ -233,7 +234,8 @@ impl Fleet {
             send = need.tensors.iter().copied().filter(|&digest| worker.kept.insert(digest)).collect();
             worker.hands.push(Hand { lease, class: need.class, since: now });
         }
-        let order = Order { worker: id, lease, task: need.task, send };
+        let reason = if twin.is_some() { Reason::Second } else { Reason::Turn };
+        let order = Order { worker: id, lease, task: need.task, send, reason };
         self.leases.insert(lease, Lease { need, worker: id, since: now, paid, twin });
         order
     }

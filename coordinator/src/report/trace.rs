@@ -34,6 +34,8 @@ pub(super) struct Slice {
     pub(super) worker: WorkerId,
     pub(super) begin: Instant,
     pub(super) end: Instant,
+    /// Whether its result counted; that of a task that two workers ran counts once.
+    pub(super) counts: bool,
 }
 
 /// What a trace shows besides its tasks.
@@ -60,13 +62,16 @@ impl Trace {
         self.causes.insert(task, cause);
     }
 
+    fn counted(&self) -> impl Iterator<Item = &Slice> {
+        self.slices.iter().filter(|slice| slice.counts)
+    }
+
     /// The trace as JSON text.
     pub(super) fn to_json(&self, frame: &Frame) -> Vec<u8> {
         let mut events = frame.head();
         events.extend(self.slices.iter().map(|slice| frame.task(slice)));
-        let by_task: HashMap<TaskNumber, &Slice> =
-            self.slices.iter().map(|slice| (slice.task, slice)).collect();
-        for slice in &self.slices {
+        let by_task: HashMap<TaskNumber, &Slice> = self.counted().map(|slice| (slice.task, slice)).collect();
+        for slice in self.counted() {
             let cause = self.causes.get(&slice.task).and_then(|cause| by_task.get(cause));
             events.extend(cause.into_iter().flat_map(|cause| frame.flow(cause, slice)));
         }
@@ -101,17 +106,20 @@ impl Frame {
     }
 
     fn task(&self, slice: &Slice) -> Value {
-        let Slice { task, place: Place { stage, tile, step }, worker, begin, end } = *slice;
+        let Slice { task, place: Place { stage, tile, step }, worker, begin, end, counts } = *slice;
         let mut name = stage.name().to_owned();
         for (what, number) in [("tile", tile.map(u64::from)), ("step", step)] {
             if let Some(number) = number {
                 name.push_str(&format!(" {what} {number}"));
             }
         }
+        if !counts {
+            name.push_str(" (withdrawn)");
+        }
         json!({
             "ph": "X", "cat": stage.name(), "name": name, "pid": DEVICES, "tid": worker.get(),
             "ts": self.us(begin), "dur": micros(end - begin),
-            "args": { "job": self.job.to_string(), "task": task.0, "tile": tile, "step": step },
+            "args": { "job": self.job.to_string(), "task": task.0, "tile": tile, "step": step, "withdrawn": !counts },
         })
     }
 

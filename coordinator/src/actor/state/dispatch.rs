@@ -10,7 +10,7 @@ use crate::{
         Command,
         entry::{Entry, cluster},
     },
-    fleet::{Line, Need, Order, Placement, Priority, TaskName},
+    fleet::{Line, Need, Order, Placement, Priority, Reason, TaskName},
     render::Request,
 };
 
@@ -46,13 +46,19 @@ impl State {
             self.tell(worker, ToWorker::Withdraw { lease });
         }
         for order in orders {
-            let Order { worker, lease, task, .. } = order;
+            let Order { worker, lease, task, reason, .. } = order;
             let Some((stage, work)) = self.work(&order, now) else {
                 continue;
             };
             tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
             self.tell(worker, ToWorker::Assign(Assignment { lease, work }));
-            if let (Some(heard), Some(entry)) = (self.heard, self.jobs.get_mut(&task.job)) {
+            let Some(entry) = self.jobs.get_mut(&task.job) else { continue };
+            match reason {
+                Reason::Turn => {}
+                Reason::TakenBack { from } => entry.ledger.taken_back(from),
+                Reason::Second => entry.ledger.run_twice(worker),
+            }
+            if let Some(heard) = self.heard {
                 entry.ledger.dispatched(stage, worker, heard.elapsed());
             }
         }
@@ -93,7 +99,7 @@ impl State {
 
     /// Makes an order's work, and says of which stage it is, after sending the tensors that it names.
     fn work(&mut self, order: &Order, now: Instant) -> Option<(Stage, Work)> {
-        let Order { worker, lease, task, send } = order;
+        let Order { worker, lease, task, send, .. } = order;
         let job = self.jobs.get_mut(&task.job)?.job()?;
         let tensors: Vec<_> = send.iter().filter_map(|&digest| Some((digest, job.tensor(digest)?))).collect();
         let (stage, work) = (job.progress().stage, job.work(task.number));

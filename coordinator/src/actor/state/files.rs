@@ -34,6 +34,7 @@ impl State {
         // The last look at the job: saving is what people see from here on.
         self.refresh(id, now);
         self.release_tensors(id);
+        self.outrun.retain(|_, outrun| outrun.job != id);
         for (worker, lease) in self.fleet.drop_job(id, now) {
             self.tell(worker, ToWorker::Withdraw { lease });
         }

@@ -1,10 +1,10 @@
 //! From outcomes to progress: what workers say and computations return in; jobs that move on, fail or finish out.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tessera_proto::{FailureKind, FromWorker, JobId, Outcome, ToWorker, WorkerId};
+use tessera_proto::{FailureKind, FromWorker, JobId, LeaseId, Outcome, ToWorker, WorkerId};
 
-use super::State;
+use super::{Outrun, State};
 use crate::{
     actor::{
         Command,
@@ -39,7 +39,7 @@ impl State {
         let spent = result.is_ok().then_some(busy);
         let lease = match self.fleet.settle(worker, lease, spent, now) {
             Verdict::Current(lease) => lease,
-            Verdict::Stale => return tracing::debug!(%worker, "a late outcome was dropped"),
+            Verdict::Stale => return self.outrun(worker, lease, (received, before, busy)),
         };
         let TaskName { job: id, number } = lease.need.task;
         let Some(entry) = self.jobs.get_mut(&id) else {
@@ -62,6 +62,7 @@ impl State {
                 });
                 if let Some((loser, lease)) = self.fleet.accept(&lease, now) {
                     self.tell(loser, ToWorker::Withdraw { lease });
+                    self.outrun.insert(lease, Outrun { job: id, task: number, place });
                 }
                 self.apply(id, Event::Done { task: number, answer }, now);
             }
@@ -90,6 +91,30 @@ impl State {
                 };
                 self.fail(id, failure, now);
             }
+        }
+    }
+
+    /// An outcome does not count. Where another worker's came first, the job's trace shows what this one was at.
+    fn outrun(
+        &mut self,
+        worker: WorkerId,
+        lease: LeaseId,
+        (received, before, busy): (Instant, Option<Instant>, Duration),
+    ) {
+        tracing::debug!(%worker, "a late outcome was dropped");
+        let Some(Outrun { job, task, place }) = self.outrun.remove(&lease) else { return };
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            let sent = received.checked_sub(busy).unwrap_or(received);
+            entry.ledger.withdrawn(&TaskTimes {
+                task,
+                place,
+                worker,
+                sent,
+                received,
+                before,
+                busy,
+                bytes: 0,
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one owner of all state: commands in, one after another; messages to workers and statuses to users out.
 //!
-//! It runs on a thread of its own, because stepping a large latent takes milliseconds and must not hold up the threads
-//! that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
+//! It runs on a thread of its own where there can be one, because stepping a large latent takes milliseconds and must not
+//! hold up the threads that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
 
 mod entry;
 mod file;
@@ -10,7 +10,6 @@ mod state;
 use std::{
     path::PathBuf,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,9 +19,10 @@ use tessera_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Options,
+    Options, clock,
     render::{self, Event, Source},
     store::Artifacts,
+    threads,
 };
 use state::State;
 
@@ -127,7 +127,7 @@ enum Command {
 // === impl Handle ===
 
 impl Handle {
-    /// Starts the actor's thread; it ends when all handles are gone.
+    /// Starts the actor; it ends when all handles are gone.
     ///
     /// # Panics
     /// Outside a tokio runtime, or when the system cannot start a thread.
@@ -137,15 +137,11 @@ impl Handle {
         let runtime = tokio::runtime::Handle::current();
         // The state keeps a weak way to itself, so that it does not keep itself alive.
         let mut state = State::new(options, Arc::new(artifacts), runtime.clone(), commands.downgrade());
-        let body = move || {
-            while let Some(command) = inbox.blocking_recv() {
-                state.handle(command, Instant::now());
+        threads::reside(&runtime, "actor", async move {
+            while let Some(command) = inbox.recv().await {
+                state.handle(command, clock::now());
             }
-        };
-        thread::Builder::new()
-            .name("actor".into())
-            .spawn(body)
-            .expect("the system can start one more thread");
+        });
         runtime.spawn(tick(commands.downgrade()));
         Self { commands }
     }

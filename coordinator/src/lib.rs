@@ -11,11 +11,14 @@
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
 //! - `store`: files of finished jobs. `rpc`: the two services. [`report`]: what a job cost.
+//! - `clock`, `threads`: the time, and where long work runs. Both follow the runtime, so that a simulated network can
+//!   carry the whole of it: see [`serve_over`].
 //!
 //! **Invariant: `fleet` never sees pixels, `render` never sees workers.**
 
 mod actor;
 pub mod canvas;
+mod clock;
 pub mod fleet;
 pub mod forecast;
 pub mod latent;
@@ -26,15 +29,23 @@ pub mod report;
 mod rpc;
 pub mod sample;
 mod store;
+mod threads;
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use tessera_proto::{
     limits,
     wire::{self, fleet_server::FleetServer, jobs_server::JobsServer},
 };
-use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_stream::Stream;
+use tonic::transport::{
+    Server,
+    server::{Connected, TcpIncoming},
+};
 
 use actor::Handle;
 use rpc::{FleetService, JobsService};
@@ -62,7 +73,7 @@ pub struct Options {
 pub enum Error {
     /// The artifacts' folder cannot be used.
     #[error("the folder for finished files cannot be used: {0}")]
-    Artifacts(std::io::Error),
+    Artifacts(io::Error),
     /// Reflection cannot be set up.
     #[error("the reflection service cannot be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -96,6 +107,24 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    // Accepted sockets of a listener of our own have Nagle's algorithm on: each small reply would wait 40 ms.
+    serve_over(TcpIncoming::from(listener).with_nodelay(Some(true)), options, shutdown).await
+}
+
+/// Serves on `connections`, whatever they run over, until `shutdown` is done.
+///
+/// On a runtime of one thread nothing runs on another, and all times are those of the runtime's timers.
+///
+/// # Errors
+/// The folder for finished files cannot be used, or no more connections come.
+pub async fn serve_over<C>(
+    connections: impl Stream<Item = io::Result<C>>,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error>
+where
+    C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+{
     let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
     // A silence shorter than a heartbeat would lose every idle worker: several heartbeats must fit, one may get lost.
     let options = Options { heartbeat: options.heartbeat.min(options.silence / 4), ..options };
@@ -114,8 +143,6 @@ pub async fn serve(
     let fleet = FleetServer::new(FleetService::new(actor))
         .max_decoding_message_size(limits::FLEET_MESSAGE)
         .max_encoding_message_size(limits::FLEET_MESSAGE);
-    // Accepted sockets of a listener of our own have Nagle's algorithm on: each small reply would wait 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
@@ -125,7 +152,7 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(jobs)
         .add_service(fleet)
-        .serve_with_incoming_shutdown(incoming, async move {
+        .serve_with_incoming_shutdown(connections, async move {
             shutdown.await;
             // The listener waits for its streams, and those of workers and watchers end only with us.
             stopped.stop().await;

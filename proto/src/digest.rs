@@ -24,8 +24,13 @@ impl Digest {
         };
         number(tensor.shape().len());
         tensor.shape().iter().copied().for_each(number);
-        for value in tensor.data() {
-            hasher.update(&value.to_le_bytes());
+        if cfg!(target_endian = "little") {
+            // The values lie in memory as they are hashed: all at once takes a tenth of the time.
+            hasher.update(bytemuck::cast_slice(tensor.data()));
+        } else {
+            for value in tensor.data() {
+                hasher.update(&value.to_le_bytes());
+            }
         }
         Self(*hasher.finalize().as_bytes())
     }

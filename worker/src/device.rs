@@ -1,20 +1,23 @@
-//! The OS thread that owns the engine: orders in, outcomes out.
+//! The loop that owns the engine: orders in, outcomes out.
 //!
-//! Network calls take milliseconds to minutes, so they never run on the threads that serve the stream.
-//! **Invariant: a result depends on its task (and the tensors it names) alone**: the thread runs one task after another,
-//! and what it keeps between tasks is named by content.
+//! Network calls take milliseconds to minutes, so the loop has an OS thread of its own and never runs on those that serve
+//! the stream. On a runtime of one thread there are no others: it is a task there, between whose waits nothing else runs,
+//! and a simulated device's time passes by the runtime's clock.
+//!
+//! **Invariant: a result depends on its task (and the tensors it names) alone**: one task runs after another, and what is
+//! kept between tasks is named by content.
 
-use std::{
-    collections::VecDeque,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::mpsc::sync_channel, thread, time::Duration};
 
 use tessera_proto::{Answer, Assignment, Digest, Failure, LeaseId, Outcome, Tensor, Work};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::mpsc::{self, error::TryRecvError},
+    time::{Instant, sleep},
+};
 
 /// What runs tasks: the engine with everything around it.
-pub trait Runner {
+pub trait Runner: Send + 'static {
     /// Stores a tensor that later tasks name by its digest.
     fn keep(&mut self, digest: Digest, tensor: Tensor);
 
@@ -24,14 +27,25 @@ pub trait Runner {
     /// Drops all such tensors.
     fn forget_all(&mut self);
 
-    /// Runs a task. Returns its tensors and the time spent inside networks.
+    /// Runs a task.
     ///
     /// # Errors
     /// The task cannot be run, or its result is not worth sending.
-    fn run(&mut self, work: Work) -> Result<(Answer, Duration), Failure>;
+    fn run(&mut self, work: Work) -> Result<Ran, Failure>;
 }
 
-/// What the device thread is told.
+/// A task that was run.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its result.
+    pub answer: Answer,
+    /// The time inside networks.
+    pub busy: Duration,
+    /// What has yet to pass of that before the result counts; see [`Engine::unspent`](crate::engine::Engine::unspent).
+    pub unspent: Duration,
+}
+
+/// What the device is told.
 #[derive(Debug)]
 pub enum Order {
     /// Store a tensor.
@@ -60,44 +74,49 @@ pub enum Order {
     },
 }
 
-/// The way to the device thread; the thread ends when this is dropped.
+/// The way to the device's loop, which ends when this is dropped.
 #[derive(Debug, Clone)]
 pub struct Device {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
-/// The device thread is gone, which only a panic in it can cause.
+/// The device's loop is gone, which only a panic in it can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the device thread ended unexpectedly")]
+#[error("the device's loop ended unexpectedly")]
 pub struct Gone;
 
 // === impl Device ===
 
 impl Device {
-    /// Starts the thread, builds the runner on it and waits until that is done.
+    /// Builds the runner where it will run, waits until that is done, and lets it begin; each outcome goes to `outcomes`.
     ///
-    /// `done` is called on the thread with each outcome.
+    /// To be called where waiting is allowed, on a thread that belongs to a tokio runtime.
     ///
     /// # Errors
     /// What `build` returns, for instance a model that the engine refuses.
     ///
     /// # Panics
-    /// The system cannot start a thread.
+    /// Outside a tokio runtime, or when the system cannot start a thread.
     pub fn start<R, E>(
         build: impl FnOnce() -> Result<R, E> + Send + 'static,
-        done: impl FnMut(Outcome) + Send + 'static,
+        outcomes: mpsc::Sender<Outcome>,
     ) -> Result<Self, E>
     where
         R: Runner,
         E: Send + From<Gone> + 'static,
     {
-        let (orders, inbox) = mpsc::channel();
-        let (ready, built) = mpsc::sync_channel(1);
+        let runtime = Handle::current();
+        let (orders, inbox) = mpsc::unbounded_channel();
+        if is_shared(&runtime) {
+            runtime.spawn(serve(build()?, inbox, outcomes));
+            return Ok(Self { orders });
+        }
+        let (ready, built) = sync_channel(1);
         let body = move || match build() {
             Ok(runner) => {
                 // The starter waits for this message, so it cannot be gone.
                 let _ = ready.send(Ok(()));
-                serve(runner, &inbox, done);
+                runtime.block_on(serve(runner, inbox, outcomes));
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -111,40 +130,62 @@ impl Device {
         Ok(Self { orders })
     }
 
-    /// Tells the thread something.
+    /// Tells the loop something.
     ///
     /// # Errors
-    /// The thread is gone.
+    /// It is gone.
     pub fn tell(&self, order: Order) -> Result<(), Gone> {
         self.orders.send(order).map_err(|_| Gone)
     }
 }
 
+/// Whether the device has no thread of its own.
+fn is_shared(runtime: &Handle) -> bool {
+    runtime.runtime_flavor() == RuntimeFlavor::CurrentThread
+}
+
 /// Runs tasks in the order of their arrival until all senders are gone.
-fn serve(mut runner: impl Runner, inbox: &mpsc::Receiver<Order>, mut done: impl FnMut(Outcome)) {
+async fn serve(
+    mut runner: impl Runner,
+    mut inbox: mpsc::UnboundedReceiver<Order>,
+    outcomes: mpsc::Sender<Outcome>,
+) {
     let mut waiting: VecDeque<Assignment> = VecDeque::new();
     loop {
         // All that was said is heard before the next task begins, so that a withdrawn one does not.
         loop {
             let order = match inbox.try_recv() {
                 Ok(order) => order,
-                Err(mpsc::TryRecvError::Empty) if waiting.is_empty() => match inbox.recv() {
-                    Ok(order) => order,
-                    Err(mpsc::RecvError) => return,
+                Err(TryRecvError::Empty) if waiting.is_empty() => match inbox.recv().await {
+                    Some(order) => order,
+                    None => return,
                 },
-                Err(mpsc::TryRecvError::Empty) => break,
-                Err(mpsc::TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
             };
             obey(order, &mut runner, &mut waiting);
         }
         if let Some(Assignment { lease, work }) = waiting.pop_front() {
             let started = Instant::now();
             let (result, busy) = match runner.run(work) {
-                Ok((answer, busy)) => (Ok(answer), busy),
+                Ok(Ran { answer, busy, unspent }) => {
+                    pass(unspent).await;
+                    (Ok(answer), busy)
+                }
                 Err(failure) => (Err(failure), started.elapsed()),
             };
-            done(Outcome { lease, busy, result });
+            // Outcomes of a worker that is ending go nowhere.
+            let _ = outcomes.send(Outcome { lease, busy, result }).await;
         }
+    }
+}
+
+/// Lets time pass. A thread of one's own sleeps to the microsecond, where the runtime's timers count milliseconds.
+async fn pass(time: Duration) {
+    match is_shared(&Handle::current()) {
+        _ if time.is_zero() => {}
+        true => sleep(time).await,
+        false => thread::sleep(time),
     }
 }
 
@@ -165,18 +206,21 @@ fn obey(order: Order, runner: &mut impl Runner, waiting: &mut VecDeque<Assignmen
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
     use super::*;
 
     /// Holds each task until the test lets it go.
-    struct Gate(mpsc::Receiver<()>);
+    struct Gate(Receiver<()>, u64);
 
     impl Runner for Gate {
         fn keep(&mut self, _: Digest, _: Tensor) {}
         fn forget(&mut self, _: Digest) {}
         fn forget_all(&mut self) {}
-        fn run(&mut self, _: Work) -> Result<(Answer, Duration), Failure> {
+        fn run(&mut self, _: Work) -> Result<Ran, Failure> {
             self.0.recv().unwrap();
-            Ok((Answer::Tensors(Vec::new()), Duration::ZERO))
+            let answer = Answer::Tensors(Vec::new());
+            Ok(Ran { answer, busy: Duration::ZERO, unspent: Duration::from_secs(self.1) })
         }
     }
 
@@ -184,42 +228,59 @@ mod tests {
         Order::Run(Assignment { lease: LeaseId::new(lease), work: Work::Embed { texts: Vec::new() } })
     }
 
-    fn started() -> (Device, mpsc::Sender<()>, mpsc::Receiver<u64>) {
-        let (open, gate) = mpsc::channel();
-        let (report, outcomes) = mpsc::channel();
-        let done = move |outcome: Outcome| report.send(outcome.lease.get()).unwrap();
-        let device = Device::start(|| Ok::<_, Gone>(Gate(gate)), done).unwrap();
+    /// `seconds`: what each task is said to take.
+    fn started(seconds: u64) -> (Device, Sender<()>, mpsc::Receiver<Outcome>) {
+        let (open, gate) = channel();
+        let (report, outcomes) = mpsc::channel(8);
+        let device = Device::start(move || Ok::<_, Gone>(Gate(gate, seconds)), report).unwrap();
         (device, open, outcomes)
     }
 
-    #[test]
-    fn a_withdrawn_task_is_not_begun() {
-        let (device, open, outcomes) = started();
+    async fn lease(outcomes: &mut mpsc::Receiver<Outcome>) -> u64 {
+        outcomes.recv().await.unwrap().lease.get()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_withdrawn_task_is_not_begun() {
+        let (device, open, mut outcomes) = started(0);
         (1..=3).for_each(|lease| device.tell(order(lease)).unwrap());
         // The first task is running or about to; the second is behind it either way.
         device.tell(Order::Withdraw { lease: LeaseId::new(2) }).unwrap();
         (0..2).for_each(|_| open.send(()).unwrap());
-        assert_eq!([outcomes.recv(), outcomes.recv()], [Ok(1), Ok(3)]);
+        assert_eq!([lease(&mut outcomes).await, lease(&mut outcomes).await], [1, 3]);
     }
 
-    #[test]
-    fn a_reset_leaves_nothing_of_the_past() {
-        let (device, open, outcomes) = started();
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reset_leaves_nothing_of_the_past() {
+        let (device, open, mut outcomes) = started(0);
         (1..=2).for_each(|lease| device.tell(order(lease)).unwrap());
         let (done, cleared) = tokio::sync::oneshot::channel();
         device.tell(Order::Reset { done }).unwrap();
         // Lease 1 may run, or be dropped before it began; either way its end comes before the answer.
         open.send(()).unwrap();
-        cleared.blocking_recv().unwrap();
-        assert!(outcomes.try_iter().all(|lease| lease == 1), "lease 2 was behind it and is dropped");
+        cleared.await.unwrap();
+        while let Ok(outcome) = outcomes.try_recv() {
+            assert_eq!(outcome.lease.get(), 1, "lease 2 was behind it and is dropped");
+        }
         device.tell(order(3)).unwrap();
         open.send(()).unwrap();
-        assert_eq!(outcomes.recv(), Ok(3));
+        assert_eq!(lease(&mut outcomes).await, 3);
     }
 
-    #[test]
-    fn a_runner_that_cannot_be_built_is_an_error() {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_runner_that_cannot_be_built_is_an_error() {
         let build = || Err::<Gate, _>(Gone);
-        assert_eq!(Device::start(build, |_| ()).unwrap_err(), Gone);
+        assert_eq!(Device::start(build, mpsc::channel(1).0).unwrap_err(), Gone);
+    }
+
+    #[tokio::test]
+    async fn time_passes_by_the_clock_of_a_runtime_of_one_thread() {
+        tokio::time::pause();
+        let (device, open, mut outcomes) = started(3600);
+        let start = Instant::now();
+        device.tell(order(1)).unwrap();
+        open.send(()).unwrap();
+        assert_eq!(lease(&mut outcomes).await, 1);
+        assert_eq!(start.elapsed(), Duration::from_secs(3600));
     }
 }

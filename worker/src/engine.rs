@@ -15,7 +15,7 @@ mod timed;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tessera_proto::Tensor;
 
@@ -93,7 +93,7 @@ pub enum Value<'a> {
 }
 
 /// Runs networks on one device.
-pub trait Engine {
+pub trait Engine: Send {
     /// What a network takes and gives, by name.
     ///
     /// # Errors
@@ -111,6 +111,12 @@ pub trait Engine {
         inputs: &[Named<'_>],
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, Error>;
+
+    /// What the last call should have taken and has not: a simulated device's time. Whoever runs the engine lets it pass
+    /// before the results count.
+    fn unspent(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 // === impl Vae ===

@@ -40,7 +40,7 @@ pub struct Step<'a> {
 }
 
 /// Runs tiles of a VAE's network from one normalisation to the next.
-pub trait Stages {
+pub trait Stages: Send {
     /// Runs a tile up to the first normalisation whose statistics are not known, or to its end.
     ///
     /// # Errors

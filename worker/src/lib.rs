@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`model`]: what lies in a model folder; [`text`]: prompts to tokens.
 //! - [`graph`]: ONNX graphs, read with bounds and rewritten (pure); [`engine`]: what runs them.
-//! - [`task`]: what a worker can be asked for; [`device`]: the thread that does it.
+//! - [`task`]: what a worker can be asked for; [`device`]: the loop that does it.
 //! - `link`: the stream to the coordinator; `heartbeat`: its signs of life.
 
 pub mod device;
@@ -21,11 +21,15 @@ use std::{
     env,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tessera_proto::{Hello, ModelFacts, Outcome};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tonic::transport::{self, Channel, Endpoint};
 
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, Vae, library::Places};
@@ -91,7 +95,7 @@ pub enum Error {
     /// The coordinator cannot be reached, or refuses us.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The device thread panicked.
+    /// The device's loop panicked.
     #[error(transparent)]
     Gone(#[from] Gone),
     /// A thread of ours panicked.
@@ -123,6 +127,24 @@ impl Error {
 /// # Errors
 /// The model or the library is refused, or the coordinator cannot be reached.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    run_over(options, |endpoint: Endpoint| async move { endpoint.connect().await }, shutdown).await
+}
+
+/// The same over any network: `connect` opens the channels to the coordinator.
+///
+/// On a runtime of one thread nothing runs on another, and all times are those of the runtime's timers.
+///
+/// # Errors
+/// The model or the library is refused, or the coordinator cannot be reached.
+pub async fn run_over<C, F>(
+    options: Options,
+    connect: C,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error>
+where
+    C: Fn(Endpoint) -> F + Send + Sync,
+    F: Future<Output = Result<Channel, transport::Error>> + Send,
+{
     let (report, mut outcomes) = mpsc::channel(OUTCOMES);
     let settings = options.clone();
     // Hashing and loading a model takes seconds.
@@ -136,7 +158,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) ->
     let mut waiting_since = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
-        let attempt = Link::open(&options.coordinator, hello.clone());
+        let attempt = Link::open(&options.coordinator, &connect, hello.clone());
         let opened = tokio::select! {
             opened = attempt => opened,
             () = &mut shutdown => return Ok(()),
@@ -203,10 +225,8 @@ pub fn open_model(folder: &Path, upscalers: &[PathBuf]) -> Result<ModelFolder, m
     ModelFolder::open(folder, upscalers, &hashes)
 }
 
-/// Starts the device thread with the model loaded on it.
+/// Starts the device with the model loaded on it.
 fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, ModelFacts), Error> {
-    // Outcomes of a worker that is ending go nowhere.
-    let done = move |outcome| drop(report.blocking_send(outcome));
     if let DeviceSpec::Simulated { pace } = options.device {
         if !options.upscalers.is_empty() {
             return Err(Error::SimulatedUpscaler);
@@ -219,7 +239,7 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
             let runner = runner.with_stages(Vae::Decoder, Box::new(SimulatedStages));
             Ok::<_, Error>(runner.with_stages(Vae::Encoder, Box::new(SimulatedStages)))
         };
-        return Ok((Device::start(build, done)?, facts));
+        return Ok((Device::start(build, report)?, facts));
     }
     let folder = options.model.as_ref().ok_or(Error::NoModel { device: options.device })?;
     let folder = open_model(folder, &options.upscalers)?;
@@ -229,7 +249,7 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
     let facts = folder.facts().clone();
     let spill = options.spill.clone();
     let build = move || load(&folder, runtime, engine_options, &spill);
-    Ok((Device::start(build, done)?, facts))
+    Ok((Device::start(build, report)?, facts))
 }
 
 /// Loads and checks every network of a folder: a damaged one is refused now, not in the middle of a job.

@@ -8,7 +8,7 @@ use tessera_proto::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{self, Channel, Endpoint};
 
 use crate::{
     device::{Device, Gone, Order},
@@ -60,7 +60,7 @@ pub enum Error {
     /// The first message was not a welcome.
     #[error("the coordinator did not say welcome")]
     NoWelcome,
-    /// The device thread panicked.
+    /// The device's loop panicked.
     #[error(transparent)]
     Gone(#[from] Gone),
 }
@@ -76,8 +76,18 @@ pub(crate) struct Link {
 
 impl Link {
     /// Dials the coordinator, says hello and waits for the welcome.
-    pub(crate) async fn open(url: &str, hello: Hello) -> Result<Self, Error> {
-        let channel = dial(url).await?;
+    pub(crate) async fn open<F>(
+        url: &str,
+        connect: impl Fn(Endpoint) -> F,
+        hello: Hello,
+    ) -> Result<Self, Error>
+    where
+        F: Future<Output = Result<Channel, transport::Error>>,
+    {
+        let channel = connect(endpoint(url)?).await.map_err(|error| {
+            tracing::debug!(?error, url, "cannot connect");
+            Error::Unreachable { url: url.to_owned() }
+        })?;
         let mut client = FleetClient::new(channel)
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
@@ -101,7 +111,8 @@ impl Link {
     ) -> Result<(), Error> {
         loop {
             let message = tokio::select! {
-                message = next(&mut self.inbox) => message?,
+                // An outcome makes room for what the messages ask for, and there are few.
+                biased;
                 outcome = outcomes.recv() => {
                     let outcome = outcome.ok_or(Gone)?;
                     if self.outbox.send(FromWorker::Outcome(outcome)).await.is_err() {
@@ -109,6 +120,7 @@ impl Link {
                     }
                     continue;
                 }
+                message = next(&mut self.inbox) => message?,
             };
             let order = match message {
                 None => return Ok(()),
@@ -146,22 +158,16 @@ impl Error {
     }
 }
 
-async fn dial(url: &str) -> Result<Channel, Error> {
+fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| Error::Url { url: url.to_owned() })?;
-    endpoint
+    Ok(endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .max_frame_size(limits::FRAME)
         .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .connect()
-        .await
-        .map_err(|error| {
-            tracing::debug!(?error, url, "cannot connect");
-            Error::Unreachable { url: url.to_owned() }
-        })
+        .keep_alive_timeout(Duration::from_secs(20)))
 }
 
 async fn next(inbox: &mut tonic::Streaming<wire::ToWorker>) -> Result<Option<ToWorker>, Error> {

@@ -1,11 +1,11 @@
 //! A model on a device: tasks in, tensors out. What the device thread runs.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tessera_proto::{Answer, Digest, Failure, FailureKind, Guidance, Segment, Source, Tensor, Work};
 
 use crate::{
-    device::Runner,
+    device::{Ran, Runner},
     engine::{Engine, Timed, Vae},
     exact::{Stages, Step, network_of},
     task,
@@ -61,7 +61,7 @@ impl Runner for ModelRunner {
         self.stages.values_mut().for_each(|stages| stages.forget_all());
     }
 
-    fn run(&mut self, work: Work) -> Result<(Answer, Duration), Failure> {
+    fn run(&mut self, work: Work) -> Result<Ran, Failure> {
         let Self { engine, texts, vae_scale, kept, stages } = self;
         let mut engine = Timed::new(engine.as_mut());
         let tensors = match work {
@@ -95,16 +95,16 @@ impl Runner for ModelRunner {
                 let sources: Vec<_> = sources.into_iter().map(named).collect::<Result<_, _>>()?;
                 let step = Step { part, canvas, sources: &sources, core, known: &known };
                 let answer = stages.advance(&mut engine, &step)?;
-                return Ok((answer, engine.busy()));
+                return Ok(ran(answer, &engine));
             }
             Work::Measure { part, input } => {
                 let of = network_of(part);
                 let stages = stages.get_mut(&of).ok_or_else(|| uncut(of))?;
                 let answer = stages.measure(&mut engine, part, &input)?;
-                return Ok((answer, engine.busy()));
+                return Ok(ran(answer, &engine));
             }
         };
-        Ok((Answer::Tensors(tensors), engine.busy()))
+        Ok(ran(Answer::Tensors(tensors), &engine))
     }
 }
 
@@ -155,6 +155,10 @@ fn simulated_chunk(segments: &[Segment]) -> Chunk {
         chunk.weights[token] = weight;
     }
     chunk
+}
+
+fn ran(answer: Answer, engine: &Timed<'_>) -> Ran {
+    Ran { answer, busy: engine.busy(), unspent: engine.unspent() }
 }
 
 fn unknown(digest: Digest) -> Failure {

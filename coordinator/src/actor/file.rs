@@ -1,39 +1,38 @@
 //! The files of a job under way: rows and at last what lies beside them in; files in the folder, and word to the actor, out.
 //!
-//! One thread writes, in the order in which it is told: the actor never waits for the disk. What waits to be written is
-//! bounded by the job, which runs no tiles far below the rows that are.
+//! What is told is written in that order, one piece after another, away from the actor, which never waits for the disk.
+//! What waits to be written is bounded by the job, which runs no tiles far below the rows that are.
 
-use std::{
-    sync::{Arc, mpsc as orders},
-    time::Instant,
-};
+use std::sync::Arc;
 
 use tessera_proto::{Artifact, JobId};
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::Command;
 use crate::{
+    clock,
     picture::Band,
     render::{Event, Output, PictureFile},
     report::Report,
     store::{Artifacts, Draft, DraftError},
+    threads,
 };
 
-/// The way to the thread that writes. Dropping it before [`File::finish`] ends the thread, and leaves no file.
+/// The way to what writes. Dropping it before [`File::finish`] ends that, and leaves no file.
 #[derive(Debug)]
 pub(super) struct File {
-    orders: orders::Sender<Order>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
-/// What the thread is told.
+/// What is told.
 #[derive(Debug)]
 enum Order {
     Write(Band),
     Finish { output: Output, report: Box<Report> },
 }
 
-/// What the thread works with.
-#[derive(Debug)]
+/// What is worked with.
+#[derive(Debug, Clone)]
 pub(super) struct Desk {
     /// The job.
     pub(super) job: JobId,
@@ -47,13 +46,13 @@ pub(super) struct Desk {
 
 impl File {
     /// Begins the files of a job; first the picture's, where it makes one.
-    pub(super) fn begin(desk: Desk, picture: Option<PictureFile>, runtime: &tokio::runtime::Handle) -> Self {
-        let (sender, receiver) = orders::channel();
-        runtime.spawn_blocking(move || desk.serve(picture.as_ref(), &receiver));
-        Self { orders: sender }
+    pub(super) fn begin(desk: Desk, picture: Option<PictureFile>, runtime: &Handle) -> Self {
+        let (orders, receiver) = mpsc::unbounded_channel();
+        runtime.spawn(desk.serve(picture, receiver));
+        Self { orders }
     }
 
-    /// Writes the next rows, after those before. A thread that has failed says so itself.
+    /// Writes the next rows, after those before. What has failed says so itself.
     pub(super) fn write(&self, band: Band) {
         let _ = self.orders.send(Order::Write(band));
     }
@@ -67,8 +66,8 @@ impl File {
 // === impl Desk ===
 
 impl Desk {
-    fn serve(self, picture: Option<&PictureFile>, orders: &orders::Receiver<Order>) {
-        let result = match self.work(picture, orders) {
+    async fn serve(self, picture: Option<PictureFile>, orders: mpsc::UnboundedReceiver<Order>) {
+        let result = match self.work(picture, orders).await {
             Ok(true) => Ok(()),
             // The job has ended: nobody waits.
             Ok(false) => return,
@@ -76,36 +75,33 @@ impl Desk {
                 Err(format!("the job's files cannot be written to the coordinator's folder: {error}"))
             }
         };
-        self.tell(Command::Stored { job: self.job, result });
+        self.tell(Command::Stored { job: self.job, result }).await;
     }
 
     /// Returns whether all files are there.
-    fn work(
+    async fn work(
         &self,
-        picture: Option<&PictureFile>,
-        orders: &orders::Receiver<Order>,
+        picture: Option<PictureFile>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
     ) -> Result<bool, DraftError> {
-        let mut draft = picture.map(|picture| self.artifacts.draft(self.job, picture)).transpose()?;
-        for order in orders {
+        let begin = |desk: Self| picture.map(|picture| desk.artifacts.draft(desk.job, &picture)).transpose();
+        let mut draft = self.apart(begin).await?;
+        while let Some(order) = orders.recv().await {
             match order {
                 Order::Write(band) => {
-                    // A job that makes no picture has no rows.
-                    draft.iter_mut().try_for_each(|draft| draft.write(&band))?;
                     let rows = u32::try_from(band.len()).unwrap_or(u32::MAX);
-                    // Its memory is free before more tiles are asked for.
-                    drop(band);
-                    self.tell(Command::Computed { job: self.job, event: Event::Written { rows } });
+                    let write = move |_| {
+                        // A job that makes no picture has no rows.
+                        draft.iter_mut().try_for_each(|draft| draft.write(&band))?;
+                        // Its memory is free before more tiles are asked for.
+                        drop(band);
+                        Ok(draft)
+                    };
+                    draft = self.apart(write).await?;
+                    self.tell(Command::Computed { job: self.job, event: Event::Written { rows } }).await;
                 }
                 Order::Finish { output, report } => {
-                    let picture = draft.map(Draft::finish).transpose()?;
-                    let put = |artifact, bytes: &[u8]| self.artifacts.put(self.job, artifact, bytes);
-                    for (artifact, file) in [(Artifact::Dump, output.dump), (Artifact::Latent, output.latent)]
-                    {
-                        file.map(|bytes| put(artifact, &bytes)).transpose()?;
-                    }
-                    report.trace().map(|bytes| put(Artifact::Trace, &bytes)).transpose()?;
-                    put(Artifact::Report, &report.ended(Instant::now()).to_json()?)?;
-                    picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
+                    self.apart(move |desk| desk.finish(draft, output, *report)).await?;
                     return Ok(true);
                 }
             }
@@ -113,10 +109,31 @@ impl Desk {
         Ok(false)
     }
 
-    fn tell(&self, command: Command) {
+    fn finish(&self, draft: Option<Draft>, output: Output, report: Report) -> Result<(), DraftError> {
+        let picture = draft.map(Draft::finish).transpose()?;
+        let put = |artifact, bytes: &[u8]| self.artifacts.put(self.job, artifact, bytes);
+        for (artifact, file) in [(Artifact::Dump, output.dump), (Artifact::Latent, output.latent)] {
+            file.map(|bytes| put(artifact, &bytes)).transpose()?;
+        }
+        report.trace().map(|bytes| put(Artifact::Trace, &bytes)).transpose()?;
+        put(Artifact::Report, &report.ended(clock::now()).to_json()?)?;
+        picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
+        Ok(())
+    }
+
+    /// Runs a piece of work that encodes or waits for the disk.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Self) -> Result<T, DraftError> + Send + 'static,
+    ) -> Result<T, DraftError> {
+        let desk = self.clone();
+        threads::compute(&Handle::current(), move || work(desk)).await.map_err(|_| DraftError::Background)?
+    }
+
+    async fn tell(&self, command: Command) {
         // An actor that is gone needs no word.
         if let Some(commands) = self.commands.upgrade() {
-            let _ = commands.blocking_send(command);
+            let _ = commands.send(command).await;
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     entry::{Entry, Phase, request},
 };
 use crate::{
-    Options,
+    Options, clock,
     fleet::{Fleet, TaskNumber},
     render::{Job, Place, Plan, Source},
     store::Artifacts,
@@ -87,7 +87,7 @@ impl State {
             deaf: Vec::new(),
             jobs: BTreeMap::new(),
             next_order: 0,
-            origin: Instant::now(),
+            origin: clock::now(),
             last_outcomes: HashMap::new(),
             outrun: HashMap::new(),
             heard: None,

@@ -1,6 +1,6 @@
 //! The Fleet service: a worker's stream in, the actor's messages for it out.
 
-use std::{pin::Pin, time::Instant};
+use std::pin::Pin;
 
 use tessera_proto::{
     FromWorker, Hello, WorkerId,
@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status::Error;
-use crate::actor::Handle;
+use crate::{actor::Handle, clock};
 
 /// Messages that wait for a worker: its tasks in hand with their conditioning, and withdrawals.
 const OUTBOX: usize = 1024;
@@ -67,7 +67,7 @@ async fn listen(actor: Handle, worker: WorkerId, mut inbox: Streaming<wire::From
                 break;
             }
         };
-        let heard = Instant::now();
+        let heard = clock::now();
         let told = match FromWorker::try_from(message) {
             Ok(message) => actor.said(worker, message, heard).await,
             Err(error) => {

@@ -18,7 +18,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Error;
-use crate::{actor::Handle, latent::Latent, picture, render::Source};
+use crate::{actor::Handle, latent::Latent, picture, render::Source, threads};
 
 /// Chunks of an artifact that are read ahead.
 const READ_AHEAD: usize = 4;
@@ -50,7 +50,8 @@ impl JobsService {
                 (_, None) => Source::Nothing,
             })
         };
-        let source = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Background)??;
+        let runtime = tokio::runtime::Handle::current();
+        let source = threads::compute(&runtime, read).await.map_err(|_| Error::Background)??;
         Ok(self.actor.submit(spec, source).await?)
     }
 

@@ -35,6 +35,9 @@ pub(crate) enum Error {
     /// The report could not be made.
     #[error(transparent)]
     Report(#[from] serde_json::Error),
+    /// What wrote them panicked.
+    #[error("writing ended unexpectedly")]
+    Background,
 }
 
 // === impl Draft ===

@@ -198,6 +198,8 @@ mod tests {
             "sim:86~0.1",
             "sim:86~0.1/0.01x5",
             "sim:0.5/0.001x2.5#18",
+            "sim:20@9x20",
+            "sim:86~0.1/0.01x5@100x2.5#7",
         ] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
@@ -243,6 +245,9 @@ mod tests {
             "sim:5/2x3",
             "sim:5/0.1x1001",
             "sim:5#x",
+            "sim:5@x2",
+            "sim:5@1.5x2",
+            "sim:5@1x1001",
         ] {
             assert!(refusal(text).contains("is not of the form"), "{text}");
         }

@@ -1,15 +1,16 @@
-//! An engine that makes results up: any input in, a smooth function of it out, after a set delay.
+//! An engine that makes results up: any input in, a smooth function of it and the time that a device would take out.
 //!
 //! For tests of everything around the networks, at any scale, without a model. Results have the shapes of a Stable
 //! Diffusion 1.x model, are finite, and depend on every input of the call, so a mixed-up tile, prompt or timestep
 //! shows.
 
-use std::{thread, time::Instant};
+use std::time::Duration;
 
 use tessera_proto::{
     ModelFacts, Tensor,
     facts::{SIMULATED_BARRIERS, SIMULATED_ENCODER_BARRIERS},
 };
+use tokio::time::Instant;
 
 use super::{Engine, Error, Named, Network, Vae, Value, device::Pace};
 use crate::graph::{Dim, Element, GraphFacts, Slot};
@@ -23,6 +24,8 @@ pub struct Simulated {
     pace: Pace,
     /// Calls so far.
     calls: u64,
+    /// What the last call owes of its time.
+    unspent: Duration,
     width: usize,
     facts: GraphFacts,
 }
@@ -33,7 +36,7 @@ impl Simulated {
     /// An engine whose calls take as long as `pace` says, and whose prompt embeddings are `width` wide (768 in SD 1.x).
     #[must_use]
     pub fn new(pace: Pace, width: usize) -> Self {
-        Self { pace, calls: 0, width, facts: GraphFacts::default() }
+        Self { pace, calls: 0, unspent: Duration::ZERO, width, facts: GraphFacts::default() }
     }
 
     fn result(&self, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
@@ -69,6 +72,7 @@ impl Engine for Simulated {
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, Error> {
         let start = Instant::now();
+        self.unspent = Duration::ZERO;
         let result = self.result(network, inputs)?;
         let results = vec![result; outputs.len()];
         // What the arithmetic took is part of the delay, so that a call takes the same for any tile.
@@ -79,8 +83,12 @@ impl Engine for Simulated {
             Network::Stage { of: Vae::Encoder, .. } => delay / (SIMULATED_ENCODER_BARRIERS + 1),
             _ => delay,
         };
-        thread::sleep(delay.saturating_sub(start.elapsed()));
+        self.unspent = delay.saturating_sub(start.elapsed());
         Ok(results)
+    }
+
+    fn unspent(&self) -> Duration {
+        self.unspent
     }
 }
 

@@ -1,8 +1,9 @@
 //! An engine that adds up the time spent in another one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tessera_proto::Tensor;
+use tokio::time::Instant;
 
 use super::{Engine, Error, Named, Network};
 use crate::graph::GraphFacts;
@@ -11,6 +12,7 @@ use crate::graph::GraphFacts;
 pub struct Timed<'e> {
     engine: &'e mut dyn Engine,
     busy: Duration,
+    unspent: Duration,
 }
 
 // === impl Timed ===
@@ -18,10 +20,10 @@ pub struct Timed<'e> {
 impl<'e> Timed<'e> {
     /// Starts at zero.
     pub fn new(engine: &'e mut dyn Engine) -> Self {
-        Self { engine, busy: Duration::ZERO }
+        Self { engine, busy: Duration::ZERO, unspent: Duration::ZERO }
     }
 
-    /// Time inside networks so far.
+    /// Time inside networks so far, with what is unspent of it.
     #[must_use]
     pub fn busy(&self) -> Duration {
         self.busy
@@ -41,8 +43,15 @@ impl Engine for Timed<'_> {
     ) -> Result<Vec<Tensor>, Error> {
         let start = Instant::now();
         let result = self.engine.run(network, inputs, outputs);
-        self.busy += start.elapsed();
+        let unspent = self.engine.unspent();
+        self.busy += start.elapsed() + unspent;
+        self.unspent += unspent;
         result
+    }
+
+    /// That of all calls so far.
+    fn unspent(&self) -> Duration {
+        self.unspent
     }
 }
 

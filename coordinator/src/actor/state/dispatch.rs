@@ -10,6 +10,7 @@ use crate::{
         Command,
         entry::{Entry, cluster},
     },
+    clock,
     fleet::{Line, Need, Order, Placement, Priority, Reason, TaskName},
     render::Request,
 };
@@ -59,7 +60,7 @@ impl State {
                 Reason::Second => entry.ledger.run_twice(worker),
             }
             if let Some(heard) = self.heard {
-                entry.ledger.dispatched(stage, worker, heard.elapsed());
+                entry.ledger.dispatched(stage, worker, clock::now().saturating_duration_since(heard));
             }
         }
     }

@@ -23,7 +23,7 @@ impl State {
         }
     }
 
-    /// A thread that writes a job's files.
+    /// What writes a job's files.
     fn file(&self, id: JobId, picture: Option<PictureFile>) -> File {
         let (artifacts, commands) = (Arc::clone(&self.artifacts), self.commands.clone());
         File::begin(Desk { job: id, artifacts, commands }, picture, &self.runtime)

@@ -13,6 +13,7 @@ use crate::{
     fleet::{Lease, Loss, MAX_LOSSES, TaskName, TaskNumber, Verdict},
     render::{self, Action, Event},
     report::TaskTimes,
+    threads,
 };
 
 impl State {
@@ -207,7 +208,7 @@ impl State {
                 }
                 Action::Compute(computation) => {
                     let commands = self.commands.clone();
-                    let computing = self.runtime.spawn_blocking(move || computation.run());
+                    let computing = threads::compute(&self.runtime, move || computation.run());
                     self.runtime.spawn(async move {
                         // A panic must not leave the job waiting for ever.
                         let event =

@@ -1,4 +1,4 @@
-//! How long a simulated device takes: a text like `86~0.1/0.01x5#7` in, the delay of each of its calls out. Pure.
+//! How long a simulated device takes: a text like `86~0.1/0.01x5@100x20#7` in, the delay of each of its calls out. Pure.
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use super::MAX_DELAY;
 const MAX_SLOWER: f64 = 1000.0;
 
 /// What a delay must look like.
-pub(super) const FORM: &str = "sim:MILLISECONDS[~JITTER][/SHARExTIMES][#SEED]";
+pub(super) const FORM: &str = "sim:MILLISECONDS[~JITTER][/SHARExTIMES][@CALLSxTIMES][#SEED]";
 
 /// Delays of a simulated device's calls; the same seed gives the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,10 @@ pub struct Pace {
     slow: u32,
     /// How many times a slow call takes the delay, in thousandths.
     slower: u32,
+    /// After so many calls ...
+    fresh: u64,
+    /// ... all take so many times as long, in thousandths: a device that is hot, or that others use as well.
+    tired: u32,
     seed: u64,
 }
 
@@ -29,7 +33,7 @@ impl Pace {
     /// The same delay for every call.
     #[must_use]
     pub const fn steady(delay: Duration) -> Self {
-        Self { delay, jitter: 0, slow: 0, slower: 1000, seed: 0 }
+        Self { delay, jitter: 0, slow: 0, slower: 1000, fresh: 0, tired: 1000, seed: 0 }
     }
 
     /// The delay without jitter and slow calls.
@@ -44,9 +48,9 @@ impl Pace {
     /// What a part of it must be.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (text, seed) = cut(text, '#');
+        let (text, later) = cut(text, '@');
         let (text, slow) = cut(text, '/');
         let (delay, jitter) = cut(text, '~');
-        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
         let seconds = number(delay).and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
         let delay = seconds
             .filter(|&delay| delay <= MAX_DELAY)
@@ -57,14 +61,20 @@ impl Pace {
             pace.jitter = share.ok_or("JITTER is 0 to 1, a share of the milliseconds")?;
         }
         if let Some(slow) = slow {
-            let parts =
-                slow.split_once('x').and_then(|(share, times)| Some((number(share)?, number(times)?)));
-            let parts = parts.and_then(|(calls, times)| {
-                Some((share(calls, 1e6)?, share(times / MAX_SLOWER, MAX_SLOWER * 1e3)?))
-            });
+            let parts = slow.split_once('x');
+            let parts = parts.and_then(|(calls, text)| Some((share(number(calls)?, 1e6)?, times(text)?)));
             (pace.slow, pace.slower) = parts.ok_or_else(|| {
                 format!(
                     "SHARExTIMES is two numbers, 0 to 1 of the calls and up to {MAX_SLOWER} times as slow"
+                )
+            })?;
+        }
+        if let Some(later) = later {
+            let parts = later.split_once('x');
+            let parts = parts.and_then(|(calls, text)| Some((calls.parse().ok()?, times(text)?)));
+            (pace.fresh, pace.tired) = parts.ok_or_else(|| {
+                format!(
+                    "CALLSxTIMES is a whole number, and up to {MAX_SLOWER} times as slow after so many calls"
                 )
             })?;
         }
@@ -81,7 +91,8 @@ impl Pace {
         let slow = draw(1) < f64::from(self.slow) / 1e6;
         let times = if slow { f64::from(self.slower) / 1e3 } else { 1.0 };
         let jitter = 1.0 + f64::from(self.jitter) / 1e3 * (2.0 * draw(2) - 1.0);
-        self.delay.mul_f64(times * jitter)
+        let tired = if self.fresh <= number { f64::from(self.tired) / 1e3 } else { 1.0 };
+        self.delay.mul_f64(times * jitter * tired)
     }
 }
 
@@ -95,6 +106,9 @@ impl fmt::Display for Pace {
         if 0 < self.slow {
             write!(f, "/{}x{}", f64::from(self.slow) / 1e6, f64::from(self.slower) / 1e3)?;
         }
+        if self.tired != 1000 {
+            write!(f, "@{}x{}", self.fresh, f64::from(self.tired) / 1e3)?;
+        }
         if 0 < self.seed {
             write!(f, "#{}", self.seed)?;
         }
@@ -105,6 +119,15 @@ impl fmt::Display for Pace {
 /// What lies before a mark and what behind it.
 fn cut(text: &str, mark: char) -> (&str, Option<&str>) {
     text.split_once(mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// How many times as long a call takes, in thousandths.
+fn times(text: &str) -> Option<u32> {
+    share(number(text)? / MAX_SLOWER, MAX_SLOWER * 1e3)
 }
 
 /// A share of 0 to 1 as that many of `whole`.
@@ -145,5 +168,11 @@ mod tests {
         assert_eq!(pace.call(7), Pace::parse("100~0.1/0.01x5#3").unwrap().call(7));
         assert_ne!(pace.call(7), Pace::parse("100~0.1/0.01x5#4").unwrap().call(7));
         assert_eq!(Pace::steady(Duration::from_millis(5)).call(9), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_device_tires_after_its_calls() {
+        let pace = Pace::parse("10@100x20").unwrap();
+        assert_eq!([0, 99, 100, 9999].map(|call| pace.call(call).as_millis()), [10, 10, 200, 200]);
     }
 }

@@ -165,9 +165,7 @@ impl State {
     }
 
     fn list(&self) -> Vec<JobStatus> {
-        let mut entries: Vec<&Entry> = self.jobs.values().collect();
-        entries.sort_by_key(|entry| entry.order);
-        entries.into_iter().map(Entry::status).collect()
+        self.by_age().iter().map(|id| self.jobs[id].status()).collect()
     }
 
     fn workers(&self, now: Instant) -> Vec<WorkerStatus> {
@@ -252,7 +250,9 @@ impl State {
             let Phase::Waiting { spec, .. } = &entry.phase else { return false };
             worker_wait < entry.ledger.age(now) && !self.is_served(spec)
         };
-        let late: Vec<JobId> = self.jobs.iter().filter(|(_, entry)| late(entry)).map(|(&id, _)| id).collect();
+        let ids = self.by_age();
+        let is_late = |id: &JobId| self.jobs.get(id).is_some_and(late);
+        let late: Vec<JobId> = ids.iter().copied().filter(is_late).collect();
         for id in late {
             let seconds = worker_wait.as_secs_f64();
             let message = format!(
@@ -260,8 +260,14 @@ impl State {
             );
             self.fail(id, request(message), now);
         }
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         ids.into_iter().for_each(|id| self.refresh(id, now));
+    }
+
+    /// All jobs, oldest first: ids are drawn, and what is done to each must not depend on that.
+    fn by_age(&self) -> Vec<JobId> {
+        let mut jobs: Vec<_> = self.jobs.iter().map(|(&id, entry)| (entry.order, id)).collect();
+        jobs.sort_unstable();
+        jobs.into_iter().map(|(_, id)| id).collect()
     }
 
     fn fail(&mut self, id: JobId, failure: JobFailure, now: Instant) {
@@ -292,15 +298,10 @@ impl State {
 
     /// Keeps the books short: the oldest ended jobs go, with their files.
     fn forget_old_jobs(&mut self) {
-        let mut ended: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(|(_, entry)| entry.is_ended())
-            .map(|(&id, entry)| (entry.order, id))
-            .collect();
-        ended.sort_unstable();
+        let mut ended = self.by_age();
+        ended.retain(|id| self.jobs[id].is_ended());
         let surplus = ended.len().saturating_sub(REMEMBERED - 1);
-        for (_, id) in ended.into_iter().take(surplus) {
+        for id in ended.into_iter().take(surplus) {
             if let Some(entry) = self.jobs.remove(&id) {
                 self.artifacts.remove(id, entry.format());
             }

@@ -1,6 +1,12 @@
 //! The Jobs service: users' requests in, the actor's answers out.
 
-use std::{path::PathBuf, pin::Pin};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tessera_proto::{
@@ -10,8 +16,7 @@ use tessera_proto::{
     wire::{self, jobs_server::Jobs},
 };
 use tokio::{
-    fs::File,
-    io::AsyncReadExt,
+    runtime::Handle as Runtime,
     sync::{mpsc, watch},
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -50,17 +55,19 @@ impl JobsService {
                 (_, None) => Source::Nothing,
             })
         };
-        let runtime = tokio::runtime::Handle::current();
-        let source = threads::compute(&runtime, read).await.map_err(|_| Error::Background)??;
+        let source = apart(read).await??;
         Ok(self.actor.submit(spec, source).await?)
     }
 
     async fn artifact(&self, message: wire::FetchRequest) -> Result<(File, u64), Error> {
         let (job, artifact) = message.try_into()?;
         let path: PathBuf = self.actor.fetch(job, artifact).await?;
-        let file = File::open(path).await?;
-        let total = file.metadata().await?.len();
-        Ok((file, total))
+        let open = || {
+            let file = File::open(path)?;
+            let total = file.metadata()?.len();
+            Ok::<_, io::Error>((file, total))
+        };
+        Ok(apart(open).await??)
     }
 }
 
@@ -143,14 +150,25 @@ async fn until_final(
     }
 }
 
+/// Runs what reads or decodes a file.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    threads::compute(&Runtime::current(), work).await.map_err(|_| Error::Background)
+}
+
 /// Reads a file into chunks until it ends or nobody listens.
-async fn read(mut file: File, total: u64, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
+async fn read(file: File, total: u64, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
+    let file = Arc::new(file);
     loop {
-        let mut data = Vec::with_capacity(limits::FETCH_CHUNK);
-        let chunk = match (&mut file).take(limits::FETCH_CHUNK as u64).read_to_end(&mut data).await {
-            Ok(0) => return,
-            Ok(_) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
-            Err(error) => Err(Error::from(error).into()),
+        let file = Arc::clone(&file);
+        let next = move || {
+            let mut data = Vec::with_capacity(limits::FETCH_CHUNK);
+            (&*file).take(limits::FETCH_CHUNK as u64).read_to_end(&mut data).map(|_| data)
+        };
+        let chunk = match apart(next).await {
+            Ok(Ok(data)) if data.is_empty() => return,
+            Ok(Ok(data)) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
+            Ok(Err(error)) => Err(Error::from(error).into()),
+            Err(error) => Err(error.into()),
         };
         let failed = chunk.is_err();
         if chunks.send(chunk).await.is_err() || failed {

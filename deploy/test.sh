@@ -17,7 +17,7 @@ say 'ONNX Runtime'
 deploy/fetch-onnxruntime.sh cpu
 
 say 'build (a first one takes some minutes)'
-cargo build --locked --package tessera
+cargo build --locked --workspace --lib --bins --tests
 
 say 'examples in the documentation'
 cargo test --locked --workspace --doc

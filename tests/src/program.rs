@@ -32,6 +32,10 @@ pub fn command() -> Command {
 }
 
 /// Runs cargo: tests of one package do not build the executables of another.
+///
+/// Beside the tests of all packages, as `cargo test --workspace` builds them, the program shares what is compiled for
+/// those: on its own it would have features of its own, and with them nearly all dependencies a second time. A benchmark
+/// has no such company.
 fn build() -> PathBuf {
     let ours = env::current_exe().expect("a running test has an executable");
     // TARGET/PROFILE/deps/main-HASH
@@ -40,8 +44,13 @@ fn build() -> PathBuf {
     let profile = folder.file_name().unwrap_or_default().to_string_lossy();
     let profile = if profile == "debug" { "dev" } else { &*profile };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let what: &[&str] = match profile {
+        "dev" => &["--workspace", "--lib", "--bins", "--tests"],
+        _ => &["--package", "tessera", "--bin", "tessera"],
+    };
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "tessera", "--bin", "tessera", "--profile", profile])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
         .arg("--target-dir")
         .arg(target)
         .current_dir(root())

@@ -195,10 +195,21 @@ fn a_case_of_the_bench_is_measured_and_traced() {
 }
 
 #[test]
+fn devices_that_take_no_time_are_counted_in_calls() {
+    let mut command = program::command();
+    let flags = "bench scaling --tiles 2x2 --tile 16x8 --devices 0,0 --steps 3 --json";
+    let ended = command.args(flags.split(' ')).output().expect("the program runs");
+    let rows = report::parse(&String::from_utf8_lossy(&ended.stdout));
+    assert_eq!(rows[0]["unit"], "calls/s", "{rows}");
+    assert!(rows[0]["dataflow"].as_f64().is_some_and(|rate| 1.0 < rate), "{rows}");
+}
+
+#[test]
 fn a_case_that_makes_no_sense_is_refused() {
     for (flags, sentence) in [
         ("--tiles 5 --devices 20", "--tiles is \"5\", must be columns x rows as in 5x5"),
-        ("--tiles 2x2 --devices 0", "--devices holds 0, must be milliseconds above 0"),
+        ("--tiles 2x2 --devices 5,0", "--devices holds 0, must be milliseconds above 0, or all of them 0"),
+        ("--tiles 2x2 --tile 0x8 --devices 5", "--tile is \"0x8\", must be latent px as in 128x64"),
         ("--tiles 2x2 --devices 5 --jitter 2", "JITTER is 0 to 1, a share of the milliseconds"),
     ] {
         let mut command = program::command();

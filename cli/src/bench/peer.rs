@@ -19,7 +19,8 @@ pub(crate) fn ratio(command: &str, executable: &Path) -> Result<f64> {
 }
 
 fn read(text: &str) -> Option<f64> {
-    let mut ratios = text.lines().filter_map(|line| line.strip_prefix("ratio ")?.split(' ').next()?.parse().ok());
+    let mut ratios =
+        text.lines().filter_map(|line| line.strip_prefix("ratio ")?.split(' ').next()?.parse().ok());
     ratios.next_back()
 }
 

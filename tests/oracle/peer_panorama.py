@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPanoramaPipeline
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch_file
 
 HERE = Path(__file__).resolve().parent
 PROMPT, NEGATIVE, CFG, SEED = "a photo of a cat", "blurry", 7.5, 5
@@ -69,6 +70,7 @@ def starts(side: int, window: int, stride: int) -> list[int]:
 def load_torch(folder: Path, args: argparse.Namespace) -> Panorama:
     """The pipeline with the scheduler that SD 1.x's DDIM means."""
     pipe = Panorama.from_pretrained(folder, safety_checker=None)
+    load_text_encoder(pipe, folder)
     pipe.scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading",
         steps_offset=1, clip_sample=False, set_alpha_to_one=False,
@@ -76,6 +78,15 @@ def load_torch(folder: Path, args: argparse.Namespace) -> Panorama:
     pipe.window, pipe.stride = args.window, args.stride
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def load_text_encoder(pipe: Panorama, folder: Path) -> None:
+    """Its weights by either of their names: transformers 5 saves them without the prefix that 4 looks for, and 4 then
+    leaves random ones in place."""
+    wanted = pipe.text_encoder.state_dict()
+    weights = load_torch_file(folder / "text_encoder" / "model.safetensors")
+    named = {name if name in wanted else f"text_model.{name}": weight for name, weight in weights.items()}
+    pipe.text_encoder.load_state_dict(named)
 
 
 def run_torch(pipe: Panorama, args: argparse.Namespace, best: Timed) -> None:

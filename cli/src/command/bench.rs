@@ -46,6 +46,7 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
     let BenchCommand::Scaling(args) = args.command;
     let cases = cases(&args)?;
     let mut rows = Vec::new();
+    let mut faults = Vec::new();
     let mut events = [Vec::new(), Vec::new()];
     for case in &cases {
         output.note(format_args!("{} …", case.name));
@@ -58,13 +59,19 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         output.note("the demo model on one worker, then on two …");
         let ratio = tokio::task::block_in_place(|| bench::speedup(&environment.executable));
         let name = "demo model, 2 workers x 1 thread against 1 x 1";
-        rows.push(Row::times(name, ratio.map_err(Failure::failed)?, TWO_WORKERS));
+        match ratio {
+            Ok(ratio) => rows.push(Row::times(name, ratio, TWO_WORKERS)),
+            Err(error) => faults.push(error),
+        }
     }
     if let Some(command) = &args.peer {
         let environment = Environment::of_process().map_err(Failure::failed)?;
         output.note(format_args!("{command} …"));
         let ratio = tokio::task::block_in_place(|| bench::ratio(command, &environment.executable));
-        rows.push(Row::times("a peer on the same work", ratio.map_err(Failure::failed)?, PEER));
+        match ratio {
+            Ok(ratio) => rows.push(Row::times("a peer on the same work", ratio, PEER)),
+            Err(error) => faults.push(error),
+        }
     }
     if let Some(path) = &args.trace {
         let [barrier, dataflow] = events;
@@ -75,6 +82,10 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         output.json(&rows)?
     } else {
         output.data(table(&rows))?
+    }
+    // What was measured is worth showing all the same.
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(Failure::failed(fault));
     }
     let missed: Vec<&str> = rows.iter().filter(|row| !row.reached).map(|row| row.case.as_str()).collect();
     if missed.is_empty() {

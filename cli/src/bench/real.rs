@@ -9,15 +9,24 @@ use serde_json::Value;
 const JOB: &str = "render tiles --seed 3 --cfg 4 --steps 4 --scale 4 --upscaler lanczos --denoise 0.35 --hires-steps 15 \
                    --quiet --workers";
 
-/// Runs a job with the default model on one worker of one thread and on two, each in processes of its own; returns the
-/// wall time of the first hires pass by that of the second.
+/// Runs of either; the best counts, since nothing makes a run faster than the machine is.
+const RUNS: usize = 3;
+
+/// Runs a job with the default model on one worker of one thread and on two in turn, each in processes of its own; returns
+/// the wall time of the hires pass on one by that on two.
 ///
 /// # Errors
 /// The model or ONNX Runtime is missing, or a job fails.
 pub(crate) fn speedup(executable: &Path) -> Result<f64> {
     let folder = tempfile::tempdir()?;
-    let [one, two] = ["cpu:1", "cpu:1,cpu:1"].map(|workers| hires(executable, folder.path(), workers));
-    Ok(one? / two?)
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..RUNS {
+        for (best, workers) in best.iter_mut().zip(["cpu:1", "cpu:1,cpu:1"]) {
+            *best = best.min(hires(executable, folder.path(), workers)?);
+        }
+    }
+    let [one, two] = best;
+    Ok(one / two)
 }
 
 /// Wall time of the hires pass, s.

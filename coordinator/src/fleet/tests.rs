@@ -358,3 +358,15 @@ fn a_shared_tensor_is_sent_once_to_each_worker_that_serves_the_model() {
     fleet.enqueue(Need { tensors: vec![digest], ..need(1, 1) });
     assert_eq!(assign(&mut fleet, now)[0].send, [], "it is there already");
 }
+
+#[test]
+fn a_void_task_of_unknown_length_whose_outcome_never_comes_does_not_hold_its_worker_for_ever() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    fleet.enlist(hello("a"), now);
+    fleet.enqueue(need(1, 1));
+    assert_eq!(numbers(&assign(&mut fleet, now)), [(1, 1)]);
+    fleet.drop_job(JOB, now + 100 * MS);
+    fleet.enqueue(need(2, 1));
+    assert_eq!(numbers(&assign(&mut fleet, now + 200 * MS)), [], "it may run still");
+    assert_eq!(numbers(&assign(&mut fleet, now + 10_200 * MS)), [(1, 2)]);
+}

@@ -294,8 +294,10 @@ impl Worker {
             if !begun {
                 return !self.is_late(hand.class, began, now);
             }
-            let lost = self.expected(hand.class, now).map(|expected| LOST_TIMES * expected + LOST);
-            lost.is_none_or(|lost| now.saturating_duration_since(began).as_secs_f64() < lost)
+            // It may have been withdrawn just before it began: no outcome comes then. To be wrong about a long one costs a
+            // task that waits behind it, and that others can take back.
+            let lost = LOST_TIMES * self.expected(hand.class, now).unwrap_or_default() + LOST;
+            now.saturating_duration_since(began).as_secs_f64() < lost
         })
     }
 

@@ -259,6 +259,10 @@ impl fmt::Display for Summary {
             write!(f, ", those of {} in px of the picture", stage.network)?;
         }
         for stage in &self.stages {
+            if stage.borders.is_some() && 1 < stage.tiles {
+                let name = stage.stage.name();
+                write!(f, "\n{name}, {}: tiles touch; each is shown with its halo", stage.network)?;
+            }
             if let Some(bytes) = stage.peak_bytes {
                 let (name, mib) = (stage.stage.name(), bytes.div_ceil(1 << 20));
                 write!(f, "\n{name}, {}: at most {mib} MiB in a worker beside its weights", stage.network)?;

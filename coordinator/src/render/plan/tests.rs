@@ -122,6 +122,7 @@ fn an_open_tile_is_the_largest_that_fits_into_memory() {
     assert_eq!(exact.cores.len(), 4, "a small picture gets several tiles");
     let text = plan.summary().to_string();
     assert!(text.contains("decode, vae decoder: at most 301 MiB in a worker"), "{text}");
+    assert!(text.contains("decode, vae decoder: tiles touch; each is shown with its halo"), "{text}");
 }
 
 #[test]

@@ -107,8 +107,13 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    // Accepted sockets of a listener of our own have Nagle's algorithm on: each small reply would wait 40 ms.
-    serve_over(TcpIncoming::from(listener).with_nodelay(Some(true)), options, shutdown).await
+    serve_over(accepted(listener), options, shutdown).await
+}
+
+/// The connections of a listener. Accepted sockets have Nagle's algorithm on by themselves: a small reply behind another one
+/// would wait 40 ms.
+fn accepted(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// Serves on `connections`, whatever they run over, until `shutdown` is done.
@@ -159,4 +164,21 @@ where
         })
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_do_not_hold_small_messages_back() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = accepted(listener);
+        let _client = TcpStream::connect(address).await.unwrap();
+        assert!(connections.next().await.unwrap().unwrap().nodelay().unwrap());
+    }
 }

@@ -1,6 +1,6 @@
 //! `tessera submit`: a job in, its id out.
 
-use tessera_proto::{WorkerStatus, job::ModelRef};
+use tessera_proto::WorkerStatus;
 
 use crate::{
     args::SubmitArgs,
@@ -10,9 +10,6 @@ use crate::{
     options,
     output::{Output, Style},
 };
-
-/// Hex digits of a model's hash that name it.
-const SHORT_HASH: usize = 10;
 
 /// Hands a job to a cluster, and follows it where that is asked for.
 pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure> {
@@ -33,23 +30,13 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
         }
     }
     let workers = client.workers().await?;
-    if !workers.iter().any(|worker| serves(worker, &wanted)) {
+    if !workers.iter().any(|worker| wanted.is(&worker.model)) {
         output.note(waits(&workers));
     }
     if watch {
         super::watch::follow(&mut client, job, output).await?;
     }
     Ok(())
-}
-
-/// Whether the job can run on the worker.
-fn serves(worker: &WorkerStatus, wanted: &ModelRef) -> bool {
-    match wanted {
-        ModelRef::Any => true,
-        ModelRef::Name(name) if name.len() == SHORT_HASH && worker.model_hash.starts_with(name) => true,
-        ModelRef::Name(name) => *name == worker.model_name,
-        ModelRef::Hash(hash) => worker.model_hash == hash.map(|byte| format!("{byte:02x}")).concat(),
-    }
 }
 
 /// Why the job does not begin.

@@ -3,6 +3,7 @@
 //! [`Plan`] settles everything that can be known beforehand; [`Job`] is the state machine that walks through it. Neither
 //! knows of workers, of the network or of the time.
 
+mod checkpoint;
 mod class;
 mod compute;
 mod conditioning;
@@ -28,6 +29,7 @@ mod stepped;
 mod surface;
 mod upscale;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Mark};
 pub use course::{Course, Leg, Steps};
 pub use error::Error;
 pub use event::{Action, Computation, Computed, Event, Output, PictureFile, Request};

@@ -1,6 +1,6 @@
 //! What users see of jobs and workers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     JobId, ModelFacts, Speed, WorkerId,
@@ -29,7 +29,7 @@ pub enum JobState {
 }
 
 /// The part of a job that is being worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Prompts to conditioning.

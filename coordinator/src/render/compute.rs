@@ -1,5 +1,7 @@
 //! The long arithmetic between stages: latents and pictures in; passes, pictures and tensor files out. Pure.
 
+use std::sync::Arc;
+
 use safetensors::{Dtype, tensor::TensorView};
 use tessera_proto::{
     ModelFacts, Rect, Tensor,
@@ -135,26 +137,36 @@ pub(super) fn write_latent(latent: Vec<f32>, size: Size, facts: &ModelFacts) -> 
 
 /// The intermediate tensors of a job, by name.
 #[derive(Debug, Default)]
-pub(super) struct Dump(Vec<(&'static str, Tensor)>);
+pub(super) struct Dump(Vec<(String, Arc<Tensor>)>);
 
 // === impl Dump ===
 
 impl Dump {
+    /// What was kept before.
+    pub(super) const fn of(tensors: Vec<(String, Arc<Tensor>)>) -> Self {
+        Self(tensors)
+    }
+
+    /// What is kept so far.
+    pub(super) fn shared(&self) -> Vec<(String, Arc<Tensor>)> {
+        self.0.clone()
+    }
+
     /// Keeps a tensor.
     pub(super) fn keep(&mut self, name: &'static str, tensor: Tensor) {
-        self.0.push((name, tensor));
+        self.0.push((name.to_owned(), Arc::new(tensor)));
     }
 
     /// A safetensors file.
     fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let view = |(name, tensor): &(&'static str, Tensor)| {
+        let view = |(name, tensor): &(String, Arc<Tensor>)| {
             let bytes: Vec<u8> = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-            (*name, tensor.shape().to_vec(), bytes)
+            (name.clone(), tensor.shape().to_vec(), bytes)
         };
         let tensors: Vec<_> = self.0.iter().map(view).collect();
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+        });
         Ok(safetensors::serialize(views.collect::<Result<Vec<_>, Error>>()?, None)?)
     }
 }

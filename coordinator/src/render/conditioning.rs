@@ -19,11 +19,21 @@ pub(super) struct Embeddings {
 impl Embeddings {
     /// One tensor `[tokens, width]` for each text of the plan, in its order.
     pub(super) fn new(tensors: impl Iterator<Item = Tensor>) -> Self {
-        let named: Vec<_> = tensors.map(|tensor| (Digest::of(&tensor), Arc::new(tensor))).collect();
+        Self::shared(tensors.map(Arc::new).collect())
+    }
+
+    /// The same of tensors that others have too.
+    pub(super) fn shared(tensors: Vec<Arc<Tensor>>) -> Self {
+        let named: Vec<_> = tensors.into_iter().map(|tensor| (Digest::of(&tensor), tensor)).collect();
         Self {
             digests: named.iter().map(|(digest, _)| *digest).collect(),
             tensors: named.into_iter().collect(),
         }
+    }
+
+    /// One tensor for each text of the plan, in its order.
+    pub(super) fn in_order(&self) -> Vec<Arc<Tensor>> {
+        self.digests.iter().map(|digest| Arc::clone(&self.tensors[digest])).collect()
     }
 
     /// The tensor of this name.

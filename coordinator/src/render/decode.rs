@@ -24,18 +24,21 @@ pub(super) struct Decode {
 // === impl Decode ===
 
 impl Decode {
-    /// Begins with a latent as the UNet sees it, `[c, h, w]`.
-    pub(super) fn new(plan: VaePlan, latent: &[f32], scaling_factor: f64) -> Self {
+    /// Begins with a latent divided by the model's scaling factor, `[c, h, w]`.
+    pub(super) fn new(plan: VaePlan, latent: Vec<f32>) -> Self {
         let (columns, rows) = plan.latent.grid().canvas();
-        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
-        let factor = scaling_factor as f32;
         Self {
             channels: latent.len() / (columns as usize * rows as usize),
-            latent: latent.iter().map(|value| value / factor).collect(),
+            latent,
             gather: Gather::new(Arc::clone(&plan.image), rgb::CHANNELS),
             left: plan.tasks(),
             plan,
         }
+    }
+
+    /// The latent that it began with.
+    pub(super) fn latent(&self) -> &[f32] {
+        &self.latent
     }
 
     /// The tile's latent, for the decoder.

@@ -46,11 +46,64 @@ impl Decoding {
         scaling_factor: f64,
         surface: Surface,
     ) -> Result<Self, Error> {
+        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
+        let factor = scaling_factor as f32;
+        Self::resumed(plan, latent.iter().map(|value| value / factor).collect(), Vec::new(), surface)
+    }
+
+    /// Goes on after the barriers whose statistics are known, with a latent divided by the model's scaling factor. What tiles
+    /// had made since is made again.
+    ///
+    /// # Errors
+    /// The latent or the statistics are not of this plan.
+    pub(super) fn resumed(
+        plan: &DecodePlan,
+        latent: Vec<f32>,
+        known: Vec<Moments>,
+        surface: Surface,
+    ) -> Result<Self, Error> {
+        let (width, height, barriers) = match plan {
+            DecodePlan::Blend(plan) => {
+                let (width, height) = plan.latent.grid().canvas();
+                (width, height, 0)
+            }
+            DecodePlan::Exact(plan) => (plan.canvas.width, plan.canvas.height, plan.barriers),
+        };
+        if latent.is_empty()
+            || !latent.len().is_multiple_of(width as usize * height as usize)
+            || barriers < known.len()
+        {
+            return Err(Error::Checkpoint);
+        }
         let kind = match plan {
-            DecodePlan::Blend(plan) => Kind::Blend(Decode::new(plan.clone(), latent, scaling_factor)),
-            DecodePlan::Exact(plan) => Kind::Exact(Exact::new(plan.clone(), latent, scaling_factor)?),
+            DecodePlan::Blend(plan) => Kind::Blend(Decode::new(plan.clone(), latent)),
+            DecodePlan::Exact(plan) => Kind::Exact(Exact::new(plan.clone(), latent, known)?),
         };
         Ok(Self::of(kind, surface))
+    }
+
+    /// The latent divided by the model's scaling factor, `[c, h, w]`.
+    pub(super) fn latent(&self) -> &[f32] {
+        match &self.kind {
+            Kind::Blend(decode) => decode.latent(),
+            Kind::Exact(exact) => exact.source().1.data(),
+        }
+    }
+
+    /// Statistics of the whole picture, by barrier passed.
+    pub(super) fn known(&self) -> &[Moments] {
+        match &self.kind {
+            Kind::Blend(_) => &[],
+            Kind::Exact(exact) => exact.known(),
+        }
+    }
+
+    /// Tasks that are left after the barriers that are passed.
+    pub(super) fn left(&self) -> usize {
+        match &self.kind {
+            Kind::Blend(decode) => decode.tiles(),
+            Kind::Exact(exact) => exact.left(),
+        }
     }
 
     fn of(kind: Kind, surface: Surface) -> Self {

@@ -39,6 +39,11 @@ impl Encode {
         Self { left: plan.tasks(), plan, picture, channels, results: None }
     }
 
+    /// The picture that it began with.
+    pub(super) const fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         self.plan.tasks()

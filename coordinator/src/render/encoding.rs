@@ -43,6 +43,14 @@ impl Encoding {
         })
     }
 
+    /// The picture, until it is no longer needed.
+    pub(super) fn picture(&self) -> Option<&Picture> {
+        match self {
+            Self::Blend(encode) => Some(encode.picture()),
+            Self::Exact(exact) => exact.picture(),
+        }
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         match self {

@@ -24,6 +24,9 @@ pub enum Error {
     /// A latent cannot be drawn with a seed.
     #[error("the model's encoder returns no variance, it draws the latent itself: encode without --seed")]
     NoVariance,
+    /// A checkpoint is not one of this job.
+    #[error("the checkpoint does not fit the job")]
+    Checkpoint,
     /// The arithmetic between two stages panicked.
     #[error("a computation ended unexpectedly")]
     Computation,

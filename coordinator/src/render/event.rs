@@ -89,6 +89,13 @@ pub enum Computed {
         /// Tensors to keep for the dump, by name.
         kept: Vec<(&'static str, Tensor)>,
     },
+    /// A pass that was taken up again.
+    Resumed {
+        /// The pass.
+        pass: Box<Pass>,
+        /// The groups that may be sent now.
+        ready: Vec<GroupIndex>,
+    },
     /// A latent to decode, `[c, h, w]`, scaled as the UNet sees it.
     Latent(Vec<f32>),
     /// A picture of the encoder's size, ready to be encoded.

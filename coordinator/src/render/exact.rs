@@ -48,23 +48,35 @@ pub(super) enum Step {
 // === impl Exact ===
 
 impl Exact {
-    /// Begins with a latent as the UNet sees it, `[c, h, w]`.
-    pub(super) fn new(plan: ExactPlan, latent: &[f32], scaling_factor: f64) -> Result<Self, Error> {
+    /// Begins with a latent divided by the model's scaling factor, `[c, h, w]`, after so many barriers.
+    pub(super) fn new(plan: ExactPlan, latent: Vec<f32>, known: Vec<Moments>) -> Result<Self, Error> {
         let (rows, columns) = (plan.canvas.height as usize, plan.canvas.width as usize);
-        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
-        let factor = scaling_factor as f32;
-        let values: Vec<f32> = latent.iter().map(|value| value / factor).collect();
-        let source = Tensor::new([1, latent.len() / (rows * columns), rows, columns], values)?;
-        let small = plan
-            .estimate
+        let source = Tensor::new([1, latent.len() / (rows * columns), rows, columns], latent)?;
+        let estimate = plan.estimate.filter(|_| known.is_empty());
+        let small = estimate
             .map(|estimate| reduced((plan.canvas, estimate.size), std::iter::once(Ok(source.clone()))));
+        let mut rounds = Rounds::new(plan.cores.len(), plan.barriers);
+        rounds.know(known);
         Ok(Self {
             digest: Digest::of(&source),
             source: Arc::new(source),
-            rounds: Rounds::new(plan.cores.len(), plan.barriers),
+            rounds,
             small: small.transpose()?,
             plan,
         })
+    }
+
+    /// Statistics of the whole picture, by barrier passed.
+    pub(super) fn known(&self) -> &[Moments] {
+        self.rounds.known()
+    }
+
+    /// Tasks that are left after the barriers that are passed.
+    pub(super) fn left(&self) -> usize {
+        let estimated = self.plan.estimate.map_or(0, |estimate| estimate.barriers);
+        let passed = self.passed().saturating_sub(estimated);
+        let measure = usize::from(self.plan.estimate.is_some() && self.small.is_none());
+        self.plan.tasks() - passed * self.plan.cores.len() - measure
     }
 
     /// The same latent in tiles of half the side, from the start; `None` when they are the smallest.

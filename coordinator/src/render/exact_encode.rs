@@ -81,6 +81,14 @@ impl ExactEncode {
         Ok(Self { plan, channels, small, stage: Stage::Tiles { picture, digests, rounds, bands } })
     }
 
+    /// The picture, until its tiles have ended.
+    pub(super) const fn picture(&self) -> Option<&Picture> {
+        match &self.stage {
+            Stage::Tiles { picture, .. } => Some(picture),
+            Stage::End(_) => None,
+        }
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         self.plan.tiles.count()

@@ -10,6 +10,14 @@ use crate::canvas::{
     blend::{Error, Row},
 };
 
+/// How far the tiles and cells of a canvas are.
+pub(super) struct Counts<'a> {
+    /// Results of a tile.
+    pub(super) results: &'a dyn Fn(TileIndex) -> usize,
+    /// Per cell: results of all its tiles.
+    pub(super) finished: &'a [usize],
+}
+
 /// Results that wait for their neighbours.
 #[derive(Debug)]
 pub(super) struct Gather {
@@ -33,6 +41,40 @@ impl Gather {
         let missing = cells.indices().map(|cell| cells.tile_count(cell)).collect();
         let count = grid.tiles().len();
         Self { held: vec![None; count], open: vec![0; count], missing, channels, tiling }
+    }
+
+    /// Goes on where tiles and cells stand so; `held` are the values of tiles with a cell that is not finished. `None` if
+    /// they are not exactly those.
+    pub(super) fn resumed(
+        tiling: Arc<Tiling>,
+        channels: usize,
+        Counts { results, finished }: &Counts<'_>,
+        held: impl Iterator<Item = (TileIndex, Vec<f32>)>,
+    ) -> Option<Self> {
+        let mut gather = Self::new(tiling, channels);
+        let (cells, length) = (gather.tiling.cells(), gather.tiling.tile_len(channels));
+        for (tile, values) in held {
+            let place = gather.held.get_mut(tile.get()).filter(|_| values.len() == length)?;
+            *place = Some(values);
+        }
+        for tile in gather.tiling.grid().indices() {
+            let open = cells.cells(tile).filter(|cell| finished[cell.get()] < results(tile)).count();
+            if (0 < open) != gather.held[tile.get()].is_some() {
+                return None;
+            }
+            gather.open[tile.get()] = open;
+        }
+        for cell in cells.indices() {
+            let absent = cells.tiles(cell).filter(|&tile| results(tile) == finished[cell.get()]).count();
+            gather.missing[cell.get()] = absent;
+        }
+        Some(gather)
+    }
+
+    /// The values that are held, by tile.
+    pub(super) fn held(&self) -> impl Iterator<Item = (TileIndex, &[f32])> {
+        let tiles = self.tiling.grid().indices().zip(&self.held);
+        tiles.filter_map(|(tile, values)| Some((tile, values.as_deref()?)))
     }
 
     /// Takes a tile's values, row-major `[channels, padded height, padded width]`; calls `each` with the rows of every

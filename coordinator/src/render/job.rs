@@ -26,6 +26,7 @@ mod half;
 mod passes;
 mod questions;
 mod relief;
+mod rest;
 mod save;
 mod tasks;
 mod upscale;
@@ -43,7 +44,7 @@ use super::{
     event::{Action, Computation, Computed, Event, Output},
     exact::Step,
     pass::{GroupIndex, Pass},
-    plan::{EncodePlan, End, Enlarge, PassSetup, Plan},
+    plan::{DecodePlan, EncodePlan, End, Enlarge, PassSetup, Plan},
     source::Source,
     surface::Surface,
     upscale::Upscale,
@@ -87,7 +88,7 @@ enum State {
 
 /// Which half of the job something is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     /// The base picture, or what enlarges it.
     Base,
     /// The finished picture.
@@ -231,6 +232,9 @@ impl Job {
                     actions.extend(self.share());
                 }
                 Ok(actions)
+            }
+            (Computed::Resumed { pass, ready }, State::Computing(then)) => {
+                Ok(self.resumed(then, pass, ready))
             }
             (Computed::Latent(latent), State::Computing(_)) => self.save(&latent),
             (Computed::Enlarged(encoding), State::Computing(_)) => {

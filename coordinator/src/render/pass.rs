@@ -6,6 +6,8 @@
 //! the cells, so a tile's neighbours are never more than one call behind it, and the result is bit for bit that of
 //! stepping the whole canvas at once. A plan may ask for the barrier all the same, to compare with.
 
+mod rest;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use tessera_proto::Tensor;
@@ -15,6 +17,8 @@ use crate::{
     canvas::{CellIndex, Planes, TileIndex, Tiling, crop},
     sample::{ModelCall, NoiseSource, Sampling},
 };
+
+pub(super) use rest::PassRest;
 
 /// Tiles that one network call takes together, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

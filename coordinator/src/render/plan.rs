@@ -21,7 +21,7 @@ use tessera_proto::{
     job::{self, Goal, Size, UpscaleFilter, Upscaler},
 };
 
-use super::{metadata, pass::PassPlan, source::Given};
+use super::{checkpoint::Relief, metadata, pass::PassPlan, source::Given};
 use crate::{
     canvas::Tiling,
     prompt::{Conditioning, Prompt, Texts, Timeline},
@@ -50,6 +50,8 @@ pub struct Plan {
     pub(super) hires: Option<PassSetup>,
     pub(super) end: End,
     notes: Vec<String>,
+    /// How it was changed since it was made.
+    reliefs: Vec<Relief>,
 }
 
 /// What a job ends with.
@@ -155,13 +157,28 @@ impl Plan {
         latent(size, &self.facts)
     }
 
-    /// Decodes in other tiles from here on: the base picture before it is enlarged, or the finished one.
-    pub(super) fn replan_decode(&mut self, base: bool, plan: ExactPlan, note: String) {
-        match &mut self.enlarge {
-            Some(Enlarge::Picture { decode, .. }) if base => *decode = Some(DecodePlan::Exact(plan)),
-            _ => self.end = End::Picture(DecodePlan::Exact(plan)),
+    /// Decodes in smaller tiles from here on.
+    ///
+    /// # Errors
+    /// There is no such decode, or no halving of its tiles leads to these.
+    pub(super) fn relieve(&mut self, relief: Relief) -> Result<(), super::Error> {
+        let decode = match (&mut self.enlarge, &mut self.end) {
+            (Some(Enlarge::Picture { decode: Some(decode), .. }), _) if relief.base => decode,
+            (_, End::Picture(decode)) if !relief.base => decode,
+            _ => return Err(super::Error::Checkpoint),
+        };
+        let DecodePlan::Exact(plan) = decode else { return Err(super::Error::Checkpoint) };
+        while plan.side() != relief.side {
+            *plan = plan.halved()?.ok_or(super::Error::Checkpoint)?;
         }
-        self.notes.push(note);
+        self.notes.push(relief.note.clone());
+        self.reliefs.push(relief);
+        Ok(())
+    }
+
+    /// How the plan was changed since it was made, in order.
+    pub(super) fn reliefs(&self) -> &[Relief] {
+        &self.reliefs
     }
 
     /// What the job does and costs, for people and scripts.
@@ -236,6 +253,7 @@ impl Planner<'_> {
             hires,
             end,
             notes: self.notes,
+            reliefs: Vec::new(),
             spec: spec.clone(),
             facts: facts.clone(),
         };

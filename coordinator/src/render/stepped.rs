@@ -59,6 +59,30 @@ impl Canvas {
         &self.x
     }
 
+    /// What the solver remembers; empty where it remembers nothing.
+    pub(super) fn registers(&self) -> impl Iterator<Item = &[f32]> {
+        self.registers.iter().map(Vec::as_slice)
+    }
+
+    /// Takes up a latent, and the registers that its solver uses, where they were set down.
+    pub(super) fn resume(&mut self, x: Vec<f32>, registers: Vec<Vec<f32>>) {
+        self.x = x;
+        for (own, register) in self.registers.iter_mut().zip(registers) {
+            *own = register;
+        }
+    }
+
+    /// Takes the next draw, drawn again, that so many cells still need.
+    pub(super) fn replay(&mut self, values: Vec<f32>, cells_left: usize) {
+        self.noise.draws.push_back(Draw { values, cells_left });
+        self.noise.trim();
+    }
+
+    /// Later draws come from here.
+    pub(super) fn continue_noise(&mut self, source: NoiseSource) {
+        self.noise.source = source;
+    }
+
     pub(super) fn into_x(self) -> Vec<f32> {
         self.x
     }
@@ -113,6 +137,11 @@ impl NoiseTape {
 
     fn release(&mut self, draw: usize, cells: usize) {
         self.draws[draw - self.first].cells_left -= cells;
+        self.trim();
+    }
+
+    /// Drops what no cell needs any more.
+    fn trim(&mut self) {
         while self.draws.front().is_some_and(|draw| draw.cells_left == 0) {
             self.draws.pop_front();
             self.first += 1;

@@ -65,6 +65,16 @@ impl Upscale {
         Ok(Ok(Self { left: this.tiles.tasks(), pass, source, result, gather, plan }))
     }
 
+    /// The pass that is run, an index.
+    pub(super) const fn pass(&self) -> usize {
+        self.pass
+    }
+
+    /// The picture before it.
+    pub(super) const fn picture(&self) -> &Picture {
+        &self.source
+    }
+
     /// Tiles of the pass.
     pub(super) fn tasks(&self) -> usize {
         self.this().tiles.tasks()

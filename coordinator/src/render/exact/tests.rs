@@ -68,7 +68,7 @@ fn latent(width: u32, height: u32) -> Vec<f32> {
 
 /// Decodes with answers arriving in the order that `next` picks among the open tiles.
 fn decode(size: (u32, u32), parts: (u32, u32), mut next: impl FnMut(usize) -> usize) -> Vec<f32> {
-    let mut exact = Exact::new(plan(size, parts), &latent(size.0, size.1), 1.0).unwrap();
+    let mut exact = Exact::new(plan(size, parts), latent(size.0, size.1), Vec::new()).unwrap();
     let mut surface = Surface::passing(Size { width: SCALE * size.0, height: SCALE * size.1 }, true).unwrap();
     let (_, source) = exact.source();
     let source = Arc::clone(source);
@@ -102,12 +102,12 @@ fn any_cut_gives_the_untiled_picture() {
 
 #[test]
 fn answers_of_another_kind_or_shape_do_not_fit() {
-    let exact = Exact::new(plan((8, 4), (2, 1)), &latent(8, 4), 1.0).unwrap();
+    let exact = Exact::new(plan((8, 4), (2, 1)), latent(8, 4), Vec::new()).unwrap();
     let pixels =
         |height| Answer::Tensors(vec![Tensor::new([1, 3, height, 8], vec![0.0; 24 * height]).unwrap()]);
     assert!(!exact.fits(TileIndex(0), &pixels(8)), "its statistics are not known yet");
     assert!(!exact.fits(TileIndex(0), &Answer::Moments(Moments::empty(1))), "no pixel was counted");
-    let alone = Exact::new(plan((4, 4), (1, 1)), &latent(4, 4), 1.0).unwrap();
+    let alone = Exact::new(plan((4, 4), (1, 1)), latent(4, 4), Vec::new()).unwrap();
     assert!(alone.fits(TileIndex(0), &pixels(8)), "one tile knows all statistics itself");
     assert!(!alone.fits(TileIndex(0), &pixels(4)));
 }

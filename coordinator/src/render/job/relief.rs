@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tessera_proto::Stage;
 
 use super::{Action, Error, Job, State, tasks::Item};
-use crate::fleet::TaskNumber;
+use crate::{fleet::TaskNumber, render::checkpoint::Relief};
 
 impl Job {
     /// A worker has no memory for a task. Where its stage can be done in tiles of half the side, it begins again with
@@ -31,11 +31,8 @@ impl Job {
             after.side()
         );
         self.progress.redo(before.tasks(), after.tasks());
-        Arc::make_mut(&mut self.plan).replan_decode(
-            self.progress.stage == Stage::Upscale,
-            after.clone(),
-            note,
-        );
+        let base = self.progress.stage == Stage::Upscale;
+        Arc::make_mut(&mut self.plan).relieve(Relief { base, side: after.side(), note })?;
         let (source, _) = exact.source();
         **decoding = run;
         self.tasks.clear();

@@ -76,6 +76,13 @@ impl Progress {
         self.stage_done += 1;
     }
 
+    /// So many tasks of the stage are left again: those that a job taken up here runs once more do not count as done.
+    pub(super) const fn rewind(&mut self, left: usize) {
+        let again = (left as u64).saturating_sub(self.stage_total.saturating_sub(self.stage_done));
+        self.done = self.done.saturating_sub(again);
+        self.stage_done = self.stage_done.saturating_sub(again);
+    }
+
     /// A part of the stage of `before` tasks begins again with `after`.
     pub(super) const fn redo(&mut self, before: usize, after: usize) {
         let (before, after) = (before as u64, after as u64);

@@ -13,7 +13,9 @@ use tessera_proto::{
 };
 
 use super::*;
-use crate::{fleet::TaskNumber, latent::Latent, picture::Writer};
+use crate::{fleet::TaskNumber, latent::Latent, picture::Writer, render::Checkpoint};
+
+mod rest;
 
 /// Width of an embedding of the simulated model.
 const WIDTH: usize = 768;
@@ -137,14 +139,24 @@ struct Finished {
 
 impl Rig {
     fn new(plan: Plan, source: impl Into<Source>) -> Self {
-        let (job, actions) = Job::new(plan, source);
+        Self::of(Job::new(plan, source))
+    }
+
+    /// Takes a job up again.
+    fn resumed(plan: Plan, checkpoint: Checkpoint) -> Self {
+        Self::of(Job::resume(plan, checkpoint).unwrap())
+    }
+
+    fn of((job, actions): (Job, Vec<Action>)) -> Self {
+        // Where a hires pass goes on, there is no time before it.
+        let late = job.progress().stage == Stage::Hires;
         let mut rig = Self {
+            shared: job.tensors().filter(|_| late).collect(),
             job,
             open: Vec::new(),
             file: None,
             untold: VecDeque::new(),
             finished: None,
-            shared: Vec::new(),
         };
         rig.perform(actions);
         rig

@@ -46,7 +46,8 @@ impl Job {
         }
     }
 
-    fn begin_pass(&mut self, upscale: Box<Upscale>) -> Vec<Action> {
+    /// The next pass of the network.
+    pub(super) fn begin_pass(&mut self, upscale: Box<Upscale>) -> Vec<Action> {
         let tasks = upscale.tasks();
         self.progress.enter(Stage::Upscale, tasks);
         self.state = State::Upscaling(upscale);

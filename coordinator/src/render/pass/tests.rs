@@ -128,6 +128,82 @@ proptest! {
     }
 }
 
+/// The same, set down after each result whose number `stop` names and taken up again.
+fn with_breaks(
+    plan: &PassPlan,
+    mut pick: impl FnMut(usize) -> usize,
+    mut stop: impl FnMut(usize) -> bool,
+) -> Vec<f32> {
+    let (x, noise) = start(plan);
+    let (mut pass, mut ready) = Pass::new(plan.clone(), x, noise);
+    let mut results = 0;
+    while !ready.is_empty() {
+        let group = ready.swap_remove(pick(ready.len()));
+        let tiles = pass.tiles(group).unwrap();
+        let (_, call) = pass.call(group);
+        let length = plan.tiling.tile_len(CHANNELS);
+        let batch = tiles.data().chunks(length).flat_map(|tile| network(tile, call.timestep));
+        ready.extend(pass.complete(group, &Tensor::new(tiles.shape(), batch.collect()).unwrap()).unwrap());
+        results += 1;
+        if stop(results) && !pass.is_done() {
+            let rest = pass.rest();
+            let (_, noise) = start(plan);
+            let mut before = std::mem::take(&mut ready);
+            (pass, ready) = Pass::resume(plan.clone(), rest.clone(), noise).unwrap();
+            assert_eq!(pass.rest(), rest, "nothing is lost");
+            before.sort_unstable();
+            assert_eq!(ready, before, "the groups that may be sent are those that might before");
+            assert_eq!(pass.completed(), results);
+        }
+    }
+    assert!(pass.is_done(), "nothing is ready, but the pass is not done");
+    pass.into_latent()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_pass_that_is_taken_up_again_ends_with_the_same_bits(
+        sampler in proptest::sample::select(Sampler::ALL),
+        size in (5_u32..30, 5_u32..30),
+        batch in 1_usize..4,
+        barrier in any::<bool>(),
+        every in 1_usize..9,
+        picks in proptest::collection::vec(any::<prop::sample::Index>(), 64),
+    ) {
+        let plan = PassPlan { barrier, ..plan(sampler, size, batch) };
+        let mut picks = picks.iter().cycle();
+        let ours = with_breaks(&plan, |length| picks.next().unwrap().index(length), |results| results % every == 0);
+        let whole = behind_a_barrier(&plan);
+        prop_assert!(ours.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()));
+    }
+}
+
+#[test]
+fn what_is_no_pass_of_this_plan_is_not_taken_up() {
+    let plan = plan(Sampler::Heun, (34, 8), 1);
+    let (x, noise) = start(&plan);
+    let (mut pass, _) = Pass::new(plan.clone(), x, noise);
+    let tiles = pass.tiles(GroupIndex(0)).unwrap();
+    pass.complete(GroupIndex(0), &Tensor::new(tiles.shape(), tiles.data().to_vec()).unwrap()).unwrap();
+    let rest = pass.rest();
+    let changes: [fn(&mut PassRest); 6] = [
+        |rest| rest.x.truncate(9),
+        |rest| rest.registers.clear(),
+        |rest| rest.held.clear(),
+        |rest| rest.held[0].0 = 1,
+        |rest| rest.results[0] = 2,
+        |rest| rest.results[1] = u32::MAX,
+    ];
+    for change in changes {
+        let mut rest = rest.clone();
+        change(&mut rest);
+        let error = Pass::resume(plan.clone(), rest, start(&plan).1).unwrap_err();
+        assert_eq!(error.to_string(), "the checkpoint does not fit the job");
+    }
+    assert!(Pass::resume(plan.clone(), rest, start(&plan).1).is_ok(), "unchanged it is");
+}
+
 #[test]
 fn a_tile_waits_for_its_neighbours_and_for_nobody_else() {
     let plan = plan(Sampler::Euler, (34, 8), 1);

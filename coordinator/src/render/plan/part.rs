@@ -38,6 +38,7 @@ impl Planner<'_> {
             hires: None,
             end,
             notes: self.notes,
+            reliefs: Vec::new(),
             spec,
             facts,
         }

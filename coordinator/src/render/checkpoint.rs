@@ -1,0 +1,97 @@
+//! A job set down, so that it can be taken up again with the same bytes out: what it cannot compute again. Pure.
+//!
+//! A job rests where everything that follows is a function of few numbers: between two results of a denoising pass, at a
+//! barrier of an exact decode, at the start of a network's tiles. Between two such points, while something is computed, it
+//! has no checkpoint, and the one before holds.
+
+mod file;
+
+use std::sync::Arc;
+
+use tessera_proto::{Moments, Stage, Tensor};
+
+use super::{
+    job::{Progress, Then},
+    pass::PassRest,
+};
+use crate::picture::Picture;
+
+pub use file::Error as CheckpointError;
+
+/// A job at rest.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub(super) progress: Progress,
+    /// How the plan was changed on the way, in order.
+    pub(super) reliefs: Vec<Relief>,
+    /// The embedded texts of the plan, in its order, each `[tokens, width]`.
+    pub(super) embeddings: Vec<Arc<Tensor>>,
+    /// Intermediate tensors, when they were asked for.
+    pub(super) dump: Option<Vec<(String, Arc<Tensor>)>>,
+    pub(super) rest: Rest,
+}
+
+/// Where a job rests.
+#[derive(Debug)]
+pub(super) enum Rest {
+    /// Between two results of a pass.
+    Pass(Then, PassRest),
+    /// A decode whose tiles have passed so many barriers together, of a latent that is divided by the model's scaling factor,
+    /// `[c, h, w]`.
+    Decode { latent: Vec<f32>, known: Vec<Moments> },
+    /// The start of this pass of an upscaling network.
+    Upscale { pass: usize, picture: Picture },
+    /// The start of an encode, of a picture of the encoder's size.
+    Encode { picture: Picture },
+}
+
+/// Smaller tiles that a decode was given because a worker had no memory for the planned ones.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Relief {
+    /// Whether it is the decode before the picture is enlarged.
+    pub(super) base: bool,
+    /// Side of the tiles since, latent px.
+    pub(super) side: u32,
+    /// What the user was told.
+    pub(super) note: String,
+}
+
+/// Where a job rests, in short: a checkpoint is worth making when this has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub(super) stage: Stage,
+    pub(super) at: At,
+}
+
+/// See [`Mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// After so many results of a pass.
+    Pass(usize),
+    /// After so many barriers of a decode.
+    Decode(usize),
+    /// Before this pass of an upscaling network.
+    Upscale(usize),
+    /// Before an encode.
+    Encode,
+}
+
+// === impl Checkpoint ===
+
+impl Checkpoint {
+    /// Its file: safetensors, with the rest as JSON in its metadata.
+    ///
+    /// # Errors
+    /// None for a checkpoint that a job made.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        file::write(self)
+    }
+
+    /// Reads its file.
+    ///
+    /// # Errors
+    /// The bytes are no checkpoint, or one of another version.
+    pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        file::read(bytes)
+    }
+}

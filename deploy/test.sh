@@ -16,6 +16,9 @@ command -v cargo >/dev/null || {
 say 'ONNX Runtime'
 deploy/fetch-onnxruntime.sh cpu
 
+say 'PostgreSQL'
+deploy/fetch-postgres.sh
+
 say 'build (a first one takes some minutes)'
 cargo build --locked --workspace --lib --bins --tests
 

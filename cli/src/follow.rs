@@ -247,6 +247,7 @@ mod tests {
             workers: 0,
             failure: class.map(|class| JobFailure { class, message: "the sentence".to_owned() }),
             notes: Vec::new(),
+            paused: None,
             format: Format::default(),
             size: None,
         };

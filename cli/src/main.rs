@@ -6,6 +6,7 @@
 //! - [`client`]: the way to a coordinator, the only place here that names wire types. [`follow`]: a job to its end.
 //! - [`bench`]: a cluster inside this process, to be measured.
 //! - [`output`] is the only printer; [`progress`] and [`event`] are what it prints while a job runs.
+//! - [`telemetry`]: why this program may begin twice.
 //! - [`exit`]: how a failure becomes a sentence and an exit code.
 
 mod address;
@@ -26,6 +27,7 @@ mod options;
 mod output;
 mod progress;
 mod results;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,7 @@ use output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    telemetry::off();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => return said(&message).into(),

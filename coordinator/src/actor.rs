@@ -5,6 +5,7 @@
 
 mod entry;
 mod file;
+mod keeper;
 mod state;
 
 use std::{
@@ -21,10 +22,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     Options, clock,
     render::{self, Event, Source},
-    store::Artifacts,
+    store::{Archive, Artifacts, Over, Restored},
     threads,
 };
+use keeper::{Keeper, Kept};
 use state::State;
+
+/// Finished jobs that are remembered, with their files.
+pub(crate) const REMEMBERED: usize = 256;
 
 /// Commands that wait: beyond it, senders do.
 const INBOX: usize = 1024;
@@ -32,10 +37,24 @@ const INBOX: usize = 1024;
 /// How often silent workers and waiting jobs are looked for.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long a store may take for the last checkpoints.
+const STOP: Duration = Duration::from_secs(2);
+
 /// The way to the actor.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
+}
+
+/// What earlier coordinators have left.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// Where it lies, and where ours goes.
+    pub(crate) archive: Archive,
+    /// Jobs that are over, oldest first.
+    pub(crate) ended: Vec<Over>,
+    /// Jobs to go on with, oldest first.
+    pub(crate) open: Vec<Restored>,
 }
 
 /// Why a command was not carried out.
@@ -64,6 +83,12 @@ pub(crate) enum Error {
     /// The model cannot render the job.
     #[error(transparent)]
     Plan(#[from] render::PlanError),
+    /// The job cannot be kept, so it is not taken.
+    #[error("the job cannot be stored now, so it was not taken; try again later: {message}")]
+    Store {
+        /// What fails.
+        message: String,
+    },
     /// The coordinator is stopping.
     #[error("the coordinator is stopping")]
     Stopping,
@@ -79,7 +104,7 @@ enum Command {
     },
     Cancel {
         job: JobId,
-        reply: oneshot::Sender<Result<JobStatus, Error>>,
+        reply: oneshot::Sender<Result<watch::Receiver<JobStatus>, Error>>,
     },
     Watch {
         job: JobId,
@@ -116,12 +141,16 @@ enum Command {
     },
     Stored {
         job: JobId,
-        result: Result<(), String>,
+        result: Result<(), file::Error>,
     },
+    /// Something is safe, or cannot be made so.
+    Kept(Kept),
     /// The fleet wants to hand out tasks at this time.
     Turn,
     Tick,
-    Stop,
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 // === impl Handle ===
@@ -132,11 +161,15 @@ impl Handle {
     /// # Panics
     /// Outside a tokio runtime, or when the system cannot start a thread.
     #[must_use]
-    pub(crate) fn start(options: Options, artifacts: Artifacts) -> Self {
+    pub(crate) fn start(options: Options, artifacts: Artifacts, past: Option<Past>) -> Self {
         let (commands, mut inbox) = mpsc::channel(INBOX);
         let runtime = tokio::runtime::Handle::current();
         // The state keeps a weak way to itself, so that it does not keep itself alive.
         let mut state = State::new(options, Arc::new(artifacts), runtime.clone(), commands.downgrade());
+        if let Some(Past { archive, ended, open }) = past {
+            let keeper = Keeper::start(archive, commands.downgrade(), &runtime);
+            state.remember(keeper, ended, open, clock::now());
+        }
         threads::reside(&runtime, "actor", async move {
             while let Some(command) = inbox.recv().await {
                 state.handle(command, clock::now());
@@ -159,7 +192,10 @@ impl Handle {
     /// # Errors
     /// The job is not known.
     pub(crate) async fn cancel(&self, job: JobId) -> Result<JobStatus, Error> {
-        self.ask(|reply| Command::Cancel { job, reply }).await?
+        let mut status = self.ask(|reply| Command::Cancel { job, reply }).await??;
+        // Until its end is stored, it could come back.
+        let ended = status.wait_for(|status| status.state.is_final()).await.map_err(|_| Error::Stopping)?;
+        Ok(ended.clone())
     }
 
     /// A job's status, now and on every change.
@@ -227,10 +263,11 @@ impl Handle {
         self.commands.send(Command::Gone { worker }).await.map_err(|_| Error::Stopping)
     }
 
-    /// Ends all streams to workers and watchers, so that the listener can close. Jobs are not remembered.
+    /// Ends all streams to workers and watchers, so that the listener can close, once it is stored how far each job is.
     pub(crate) async fn stop(&self) {
-        // An actor that is gone has stopped.
-        let _ = self.commands.send(Command::Stop).await;
+        // An actor that is gone has stopped; a store that fails has what it had before.
+        let stopped = self.ask(|reply| Command::Stop { reply });
+        let _ = tokio::time::timeout(STOP, stopped).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {

@@ -47,9 +47,9 @@ use tonic::transport::{
     server::{Connected, TcpIncoming},
 };
 
-use actor::Handle;
+use actor::{Handle, Past};
 use rpc::{FleetService, JobsService};
-use store::Artifacts;
+use store::{Archive, ArchiveError, Artifacts, Jobs, Shelf};
 
 /// How a coordinator behaves.
 #[derive(Debug, Clone)]
@@ -66,6 +66,19 @@ pub struct Options {
     pub user_jobs: Option<usize>,
     /// Where files of finished jobs go; `None` = a temporary folder, removed at the end.
     pub artifacts: Option<PathBuf>,
+    /// What outlives the coordinator; `None` = nothing but finished files.
+    pub durable: Option<Durable>,
+    /// How often it is stored how far a job is, beside the ends of its stages.
+    pub checkpoint: Duration,
+}
+
+/// Where jobs are kept that outlive their coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    /// The table of jobs: `sqlite:FILE`, made if absent, or `postgres://…`.
+    pub database: String,
+    /// Folder of what open jobs need to go on.
+    pub folder: PathBuf,
 }
 
 /// Why a coordinator stopped.
@@ -74,12 +87,22 @@ pub enum Error {
     /// The artifacts' folder cannot be used.
     #[error("the folder for finished files cannot be used: {0}")]
     Artifacts(io::Error),
+    /// The job store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Reflection cannot be set up.
     #[error("the reflection service cannot be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The listener failed.
     #[error("the listener failed: {0}")]
     Listener(#[from] tonic::transport::Error),
+}
+
+/// Why the job store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    message: String,
 }
 
 // === impl Options ===
@@ -94,6 +117,8 @@ impl Default for Options {
             worker_wait: Duration::from_secs(60),
             user_jobs: None,
             artifacts: None,
+            durable: None,
+            checkpoint: Duration::from_secs(5),
         }
     }
 }
@@ -133,7 +158,11 @@ where
     let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
     // A silence shorter than a heartbeat would lose every idle worker: several heartbeats must fit, one may get lost.
     let options = Options { heartbeat: options.heartbeat.min(options.silence / 4), ..options };
-    let actor = Handle::start(options, artifacts);
+    let past = match &options.durable {
+        Some(durable) => Some(past(durable, &artifacts).await.map_err(|message| StoreError { message })?),
+        None => None,
+    };
+    let actor = Handle::start(options, artifacts, past);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<JobsServer<JobsService>>().await;
     health.set_serving::<FleetServer<FleetService>>().await;
@@ -164,6 +193,18 @@ where
         })
         .await?;
     Ok(())
+}
+
+/// What earlier coordinators have left; ours alone from now on.
+async fn past(durable: &Durable, artifacts: &Artifacts) -> Result<Past, String> {
+    let open = async || -> Result<Past, ArchiveError> {
+        let shelf = Shelf::open(&durable.folder)?;
+        artifacts.sweep()?;
+        let mut archive = Archive::new(Jobs::open(&durable.database).await?, shelf);
+        let (open, ended) = (archive.claim(None).await?, archive.ended(actor::REMEMBERED).await?);
+        Ok(Past { archive, ended, open })
+    };
+    open().await.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -35,4 +35,4 @@ pub use error::Error;
 pub use event::{Action, Computation, Computed, Event, Output, PictureFile, Request};
 pub use job::{Job, Place, Progress};
 pub use plan::{Error as PlanError, Plan, StageSummary, Summary, Unit};
-pub use source::{Given, Source};
+pub use source::{Error as SourceError, Given, Source};

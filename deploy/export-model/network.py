@@ -6,6 +6,7 @@ Names, axes, operator set and exporter are those of Hugging Face's Optimum, so t
 import copy
 import functools
 import gc
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-import torch
+# Its telemetry is off where it finds this at its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
 
-from half import store_half
-from source import Source
+from half import store_half  # noqa: E402
+from source import Source  # noqa: E402
 
 OPSET = 18
 EXTERNAL_OVER = 2**31 - 2**25

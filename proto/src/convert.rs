@@ -8,6 +8,7 @@ mod facts;
 mod fleet;
 mod format;
 mod job;
+mod record;
 mod status;
 mod tensor;
 mod work;
@@ -47,6 +48,12 @@ pub enum Error {
         theirs: u32,
         /// Our version.
         ours: u32,
+    },
+    /// Stored bytes are not what they were.
+    #[error("the stored {what} is damaged")]
+    Damaged {
+        /// What they should be.
+        what: &'static str,
     },
     /// A tensor's shape and data do not agree.
     #[error(transparent)]

@@ -86,6 +86,8 @@ pub struct JobStatus {
     pub failure: Option<JobFailure>,
     /// What the plan wants the user to know.
     pub notes: Vec<String>,
+    /// Why nothing happens to it at the moment, where something outside it is in the way; `None` = nothing is.
+    pub paused: Option<String>,
     /// How its picture is written.
     pub format: Format,
     /// Size of its picture, px, once it is planned.
@@ -175,6 +177,27 @@ impl Stage {
 // === impl Artifact ===
 
 impl Artifact {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Picture, Self::Latent, Self::Dump, Self::Report, Self::Trace];
+
+    /// Its name in a list of files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Picture => "picture",
+            Self::Latent => "latent",
+            Self::Dump => "dump",
+            Self::Report => "report",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// The artifact of such a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|artifact| artifact.name() == name)
+    }
+
     /// The ending of the artifact's file name, where pictures are of this format.
     #[must_use]
     pub const fn extension(self, format: Format) -> &'static str {

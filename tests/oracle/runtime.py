@@ -5,6 +5,7 @@ Everything runs on one CPU thread: the order of sums, and so the last bit, is th
 
 import importlib.util
 import json
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import torch
-from safetensors.numpy import save_file
-from transformers import CLIPTokenizer
+# Its telemetry is off where it finds this at its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
+from transformers import CLIPTokenizer  # noqa: E402
 
 TRAINING = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,

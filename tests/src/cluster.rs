@@ -21,6 +21,8 @@ pub struct Cluster {
     pub coordinator: Running,
     url: String,
     artifacts: TempDir,
+    state: TempDir,
+    flags: Vec<String>,
 }
 
 // === impl Cluster ===
@@ -32,25 +34,39 @@ impl Cluster {
     /// It does not.
     #[must_use]
     pub fn start(flags: &[&str]) -> Self {
-        let artifacts = tempfile::tempdir().expect("a temporary folder");
-        let mut command = program::command();
-        command.args(["coordinator", "--listen", "127.0.0.1:0"]).arg("--artifacts").arg(artifacts.path());
-        let coordinator = Running::start(command.args(flags));
+        let [artifacts, state] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let coordinator = Running::start(&mut coordinator("127.0.0.1:0", &artifacts, &state, &flags));
         let url = coordinator.line(START, |line| line.starts_with("http://"));
-        Self { workers: Vec::new(), coordinator, url, artifacts }
+        Self { workers: Vec::new(), coordinator, url, artifacts, state, flags }
     }
 
-    /// Kills the coordinator and starts another one at its address; workers look for it again by themselves.
+    /// Kills the coordinator and starts another one at its address, on what it has left; workers look for it again by
+    /// themselves.
     ///
     /// # Panics
     /// It does not listen.
     pub fn restart_coordinator(&mut self) {
         self.coordinator.signal(Signal::Kill);
+        self.coordinator.join();
+        self.start_again();
+    }
+
+    /// Starts another coordinator where one has ended.
+    ///
+    /// # Panics
+    /// It does not listen.
+    pub fn start_again(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        let mut command = program::command();
-        command.args(["coordinator", "--listen", &address]).arg("--artifacts").arg(self.artifacts.path());
-        self.coordinator = Running::start(&mut command);
+        self.coordinator =
+            Running::start(&mut coordinator(&address, &self.artifacts, &self.state, &self.flags));
         self.coordinator.line(START, |line| line.starts_with("http://"));
+    }
+
+    /// The folder of what outlives the coordinator.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// Starts one worker per device, with the model where devices need one, and waits until all are connected.
@@ -132,4 +148,11 @@ impl Cluster {
     pub fn run(&self, words: &[&str]) -> Ended {
         Running::start(&mut self.command(words)).wait(START)
     }
+}
+
+fn coordinator(listen: &str, artifacts: &TempDir, state: &TempDir, flags: &[String]) -> Command {
+    let mut command = program::command();
+    command.args(["coordinator", "--listen", listen]).arg("--artifacts").arg(artifacts.path());
+    command.arg("--state").arg(state.path()).args(flags);
+    command
 }

@@ -13,6 +13,8 @@ pub mod figures;
 pub mod golden;
 pub mod model;
 pub mod picture;
+#[cfg(unix)]
+pub mod postgres;
 pub mod process;
 pub mod program;
 pub mod render;

@@ -130,6 +130,14 @@ impl Running {
         Ended { code: status.code(), stdout: self.stdout.all(), stderr: self.stderr.all(), wall }
     }
 
+    /// Waits for the end of a process that was told to end.
+    ///
+    /// # Panics
+    /// It takes longer than half a minute.
+    pub fn join(&mut self) {
+        assert!(self.end(Duration::from_secs(30)).is_some(), "it does not end: {}", self.stderr.text());
+    }
+
     /// Most memory that the process has had so far, bytes; Linux only.
     ///
     /// # Panics

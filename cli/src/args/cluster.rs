@@ -123,9 +123,20 @@ pub(crate) struct CoordinatorArgs {
     /// cluster to all who reach it.
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub(crate) listen: String,
-    /// Folder for finished pictures (default: a temporary one, removed at the end)
+    /// Folder for what outlives the coordinator: jobs, how far they are, finished pictures; for one coordinator alone
+    /// (default: $TESSERA_HOME/coordinator)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Folder for finished pictures (default: artifacts/ in the folder of --state)
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,
+    /// Table of jobs: sqlite:FILE or postgres://USER@HOST/NAME (default: a SQLite file in the folder of --state)
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// Store every so many seconds how far each job is, beside the ends of its stages; so much work is done again at most
+    /// when the coordinator is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) checkpoint: f64,
     /// Fail a job when no worker with its model has connected after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) worker_wait: f64,

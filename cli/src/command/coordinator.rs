@@ -1,6 +1,8 @@
 //! `tessera coordinator`: an address in, a coordinator that serves until it is told to stop.
 
-use std::{io, net::SocketAddr, path::Path, time::Duration};
+mod state;
+
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::{TcpListener, lookup_host};
 
@@ -8,10 +10,10 @@ use crate::{
     args::{CoordinatorArgs, LISTEN},
     exit::Failure,
     interrupt::Interrupt,
-    local::temporary_folder,
     options::seconds,
     output::Output,
 };
+use state::State;
 
 /// How long clients may take to fetch what they have begun to: workers never hang up by themselves.
 const GRACE: Duration = Duration::from_secs(3);
@@ -24,21 +26,8 @@ const MIN_SILENCE: f64 = 0.4;
 
 /// Serves jobs and workers.
 pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Failure> {
-    let mut options = options(&args)?;
-    // Ours, because it has to be gone when this process is.
-    let temporary = match args.artifacts {
-        Some(_) => None,
-        None => Some(temporary_folder().map_err(Failure::failed)?),
-    };
-    options.artifacts = args.artifacts.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
-    if let Some(folder) = &options.artifacts {
-        usable(folder).map_err(|error| {
-            Failure::usage(anyhow::anyhow!(
-                "--artifacts {}: {error}; name a folder to write to",
-                folder.display()
-            ))
-        })?;
-    }
+    let state = State::open(args.state.clone())?;
+    let options = state.options(&args, options(&args)?)?;
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     if !address.ip().is_loopback() {
@@ -54,18 +43,12 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
     let serve = |stop| tessera_coordinator::serve(listener, options, stop);
     match super::serve(&mut interrupt, GRACE, serve).await? {
-        Some(result) => result.map_err(Failure::failed),
+        Some(result) => result.map_err(|error| state.explain(error)),
         None => {
             tracing::info!("streams still open were cut");
             Ok(())
         }
     }
-}
-
-/// Whether files can be written to a folder, which is made if there is none.
-fn usable(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    tempfile::tempfile_in(folder).map(drop)
 }
 
 fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failure> {
@@ -84,6 +67,7 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
         worker_wait: seconds("--worker-wait", args.worker_wait).map_err(Failure::usage)?,
         task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
             .map_err(Failure::usage)?,
+        checkpoint: seconds("--checkpoint", args.checkpoint).map_err(Failure::usage)?,
         user_jobs: args.user_jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         ..default
     })

@@ -20,7 +20,7 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
         output.note("no jobs");
         return Ok(());
     }
-    let mut table = Table::new(["job", "state", "stage", "tasks", "age", "error"]);
+    let mut table = Table::new(["job", "state", "stage", "tasks", "age", "note"]);
     for status in &jobs {
         table.row([
             status.job.to_string(),
@@ -28,7 +28,7 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
             status.stage.name().to_owned(),
             format!("{}/{}", status.done, status.total),
             seconds(status.age_ms),
-            error(status),
+            note(status),
         ]);
     }
     output.data(table)
@@ -44,7 +44,8 @@ const fn state(state: JobState) -> &'static str {
     }
 }
 
-fn error(status: &JobStatus) -> String {
-    let failure = status.failure.as_ref();
-    failure.map_or_else(String::new, |failure| failure.message.clone())
+/// Why it failed, or why it stands still.
+fn note(status: &JobStatus) -> String {
+    let failure = status.failure.as_ref().map(|failure| failure.message.clone());
+    failure.or_else(|| status.paused.clone()).unwrap_or_default()
 }

@@ -4,6 +4,9 @@ use tessera_proto::{JobState, JobStatus, Stage};
 
 /// The state as one line without a line's end: stage, tiles, speed, time left.
 pub(super) fn now(status: &JobStatus) -> String {
+    if let Some(paused) = status.paused.as_ref().filter(|_| !status.state.is_final()) {
+        return paused.clone();
+    }
     match status.state {
         JobState::Waiting => "waiting for a worker".to_owned(),
         JobState::Running => match counted(status) {
@@ -90,9 +93,19 @@ pub(super) mod tests {
             workers: 2,
             failure: None,
             notes: Vec::new(),
+            paused: None,
             format: tessera_proto::job::Format::default(),
             size: None,
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_said() {
+        let paused = Some("paused: the disk is full".to_owned());
+        let mut status = JobStatus { paused, ..status(Stage::Hires, 2, 4, 100) };
+        assert_eq!(now(&status), "paused: the disk is full");
+        status.state = JobState::Cancelled;
+        assert_eq!(now(&status), "cancelled");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use super::file::File;
 use crate::{
     fleet::Standing,
-    render::{Job, Source, Summary},
+    render::{Checkpoint, Job, Mark, Source, Summary},
     report::Ledger,
+    store::{Over, Restored},
 };
 
 /// A job and its watchers.
@@ -22,8 +23,16 @@ pub(super) struct Entry {
     pub(super) order: u64,
     pub(super) priority: Urgency,
     pub(super) user: String,
+    /// What was asked for, until it is over.
+    pub(super) spec: Option<Box<JobSpec>>,
+    /// Content hash of the model that it began with, under an earlier coordinator.
+    pub(super) pinned: Option<[u8; 32]>,
     pub(super) phase: Phase,
     pub(super) ledger: Ledger,
+    /// Where it stood when a checkpoint was last made, and when that was.
+    pub(super) kept: Option<(Mark, Instant)>,
+    /// Whether a checkpoint is on its way.
+    pub(super) keeping: bool,
     status: watch::Sender<JobStatus>,
     stage_since: Instant,
 }
@@ -31,14 +40,15 @@ pub(super) struct Entry {
 /// Where a job stands; a field exists only where it means something.
 ///
 /// ```text
-/// Waiting ── a worker with the model ──> Running ── last row ──> Storing ──> Ended
-///    └───────── time is up, cancel ─────────┴──── failure, cancel ────────────┘
+/// Waiting ── a worker with the model ──> Running ── last row ──> Storing ──> Ending ──> Ended
+///  │   ^                                    │                       │          ^
+///  │   └── its files cannot be written now ─┴───────────────────────┘          │
+///  └── time is up, failure, cancel ────────────────────────────────────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
     Waiting {
-        spec: Box<JobSpec>,
-        source: Source,
+        input: Input,
     },
     /// `file`: the picture's, once the last decode runs.
     Running {
@@ -49,15 +59,60 @@ pub(super) enum Phase {
     Storing {
         files: Vec<Artifact>,
     },
+    /// How it ended, which is being stored.
+    Ending {
+        status: Box<JobStatus>,
+        files: Vec<Artifact>,
+    },
     Ended {
         files: Vec<Artifact>,
     },
+}
+
+/// What a job begins with, or goes on from.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// It is here.
+    Here { source: Source, checkpoint: Option<Box<Checkpoint>> },
+    /// It lies in the store, and is not to be read before this time.
+    Stored { not_before: Instant },
+    /// It is being read.
+    Loading,
 }
 
 // === impl Entry ===
 
 impl Entry {
     pub(super) fn new(id: JobId, order: u64, (spec, source): (Box<JobSpec>, Source), now: Instant) -> Self {
+        Self::waiting((id, order), spec, Input::Here { source, checkpoint: None }, now)
+    }
+
+    /// A job of an earlier coordinator, to go on with.
+    pub(super) fn restored(restored: Restored, now: Instant) -> Self {
+        let Restored { job, place, spec, model } = restored;
+        let input = Input::Stored { not_before: now };
+        Self { pinned: model, ..Self::waiting((job, place), Box::new(spec), input, now) }
+    }
+
+    /// A job that is over.
+    pub(super) fn over(over: Over, now: Instant) -> Self {
+        let Over { place, status, files, .. } = over;
+        Self {
+            order: place,
+            priority: Urgency::default(),
+            user: String::new(),
+            spec: None,
+            pinned: None,
+            phase: Phase::Ended { files },
+            ledger: Ledger::new(now, false),
+            kept: None,
+            keeping: false,
+            status: watch::Sender::new(status),
+            stage_since: now,
+        }
+    }
+
+    fn waiting((id, order): (JobId, u64), spec: Box<JobSpec>, input: Input, now: Instant) -> Self {
         let status = JobStatus {
             job: id,
             state: JobState::Waiting,
@@ -71,6 +126,7 @@ impl Entry {
             workers: 0,
             failure: None,
             notes: Vec::new(),
+            paused: None,
             format: spec.format,
             size: None,
         };
@@ -79,7 +135,11 @@ impl Entry {
             ledger: Ledger::new(now, spec.trace),
             priority: spec.priority,
             user: spec.user.clone(),
-            phase: Phase::Waiting { spec, source },
+            spec: Some(spec),
+            pinned: None,
+            phase: Phase::Waiting { input },
+            kept: None,
+            keeping: false,
             status: watch::Sender::new(status),
             stage_since: now,
         }
@@ -105,9 +165,14 @@ impl Entry {
         self.status.subscribe()
     }
 
-    /// Whether nothing more will happen to it.
+    /// Whether nothing more will happen to it, and everyone knows.
     pub(super) fn is_ended(&self) -> bool {
-        self.status.borrow().state.is_final()
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Whether nothing more will happen to it.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Ended { .. })
     }
 
     /// The job begins.
@@ -116,6 +181,7 @@ impl Entry {
         self.phase = Phase::Running { job: Box::new(job), file: None };
         self.status.send_modify(|status| {
             status.state = JobState::Running;
+            status.paused = None;
             status.notes = notes;
             status.size = Some(size);
         });
@@ -123,7 +189,7 @@ impl Entry {
 
     /// Brings the status up to date. `workers`: how many serve the job's model.
     pub(super) fn refresh(&mut self, workers: u32, now: Instant) {
-        if self.is_ended() {
+        if self.is_over() {
             return;
         }
         let (progress, notes) = match &self.phase {
@@ -151,19 +217,52 @@ impl Entry {
         });
     }
 
-    /// The job is over.
-    pub(super) fn end(&mut self, state: JobState, failure: Option<JobFailure>, now: Instant) {
+    /// Nothing happens to the job for this reason, or something does again.
+    pub(super) fn pause(&mut self, why: Option<&str>) {
+        if self.is_ended() {
+            return;
+        }
+        self.status.send_if_modified(|status| {
+            let changed = status.paused.as_deref() != why;
+            status.paused = why.map(str::to_owned);
+            changed
+        });
+    }
+
+    /// The job goes back to where it was last stored.
+    pub(super) fn suspend(&mut self, not_before: Instant) {
+        self.phase = Phase::Waiting { input: Input::Stored { not_before } };
+        self.keeping = false;
+        self.status.send_modify(|status| status.state = JobState::Waiting);
+    }
+
+    /// The job is over: its last status, and its files. Nobody sees the status before it is [published](Self::publish).
+    pub(super) fn end(
+        &mut self,
+        state: JobState,
+        failure: Option<JobFailure>,
+        now: Instant,
+    ) -> (JobStatus, Vec<Artifact>) {
         let files = match &mut self.phase {
-            Phase::Storing { files } => std::mem::take(files),
+            Phase::Storing { files } if state == JobState::Done => std::mem::take(files),
             _ => Vec::new(),
         };
-        self.phase = Phase::Ended { files };
-        let age = self.ledger.age(now);
-        self.status.send_modify(|status| {
-            status.state = state;
-            status.failure = failure;
-            status.age_ms = millis(age);
-        });
+        self.spec = None;
+        let status =
+            JobStatus { state, failure, paused: None, age_ms: millis(self.ledger.age(now)), ..self.status() };
+        self.phase = Phase::Ending { status: Box::new(status.clone()), files: files.clone() };
+        (status, files)
+    }
+
+    /// The end is safe, and everyone may know.
+    pub(super) fn publish(&mut self) {
+        match std::mem::replace(&mut self.phase, Phase::Ended { files: Vec::new() }) {
+            Phase::Ending { status, files } => {
+                self.phase = Phase::Ended { files };
+                self.status.send_replace(*status);
+            }
+            phase => self.phase = phase,
+        }
     }
 
     /// How its picture is written.

@@ -42,6 +42,15 @@ pub(super) struct Desk {
     pub(super) commands: mpsc::WeakSender<Command>,
 }
 
+/// Why a job's files are not there.
+#[derive(Debug)]
+pub(super) struct Error {
+    /// One sentence.
+    pub(super) message: String,
+    /// Whether they may be written later: the disk is full, say.
+    pub(super) passing: bool,
+}
+
 // === impl File ===
 
 impl File {
@@ -71,9 +80,10 @@ impl Desk {
             Ok(true) => Ok(()),
             // The job has ended: nobody waits.
             Ok(false) => return,
-            Err(error) => {
-                Err(format!("the job's files cannot be written to the coordinator's folder: {error}"))
-            }
+            Err(error) => Err(Error {
+                passing: error.is_passing(),
+                message: format!("the job's files cannot be written to the coordinator's folder: {error}"),
+            }),
         };
         self.tell(Command::Stored { job: self.job, result }).await;
     }

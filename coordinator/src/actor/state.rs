@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod files;
+mod keeping;
 mod progress;
 mod waiting;
 
@@ -16,21 +17,19 @@ use tessera_proto::{
     Artifact, Digest, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, LeaseId, ToWorker,
     WorkerId, WorkerStatus,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Command, Error,
-    entry::{Entry, Phase, request},
+    Command, Error, REMEMBERED,
+    entry::{Entry, Input, Phase, request},
+    keeper::{Keeper, Order},
 };
 use crate::{
     Options, clock,
     fleet::{Fleet, TaskNumber},
-    render::{Job, Place, Plan, Source},
+    render::{Action, Checkpoint, Job, Place, Plan, Source},
     store::Artifacts,
 };
-
-/// Finished jobs that are remembered, with their files.
-const REMEMBERED: usize = 256;
 
 /// All jobs and all workers.
 #[derive(Debug)]
@@ -46,6 +45,10 @@ pub(super) struct State {
     deaf: Vec<WorkerId>,
     jobs: BTreeMap<JobId, Entry>,
     next_order: u64,
+    /// The way to what outlives us, where something does.
+    keeper: Option<Keeper>,
+    /// Why the store fails at the moment: no task is handed out meanwhile.
+    fault: Option<String>,
     /// What the times of traces count from.
     origin: Instant,
     /// When each worker's last outcome came, counted or not.
@@ -87,6 +90,8 @@ impl State {
             deaf: Vec::new(),
             jobs: BTreeMap::new(),
             next_order: 0,
+            keeper: None,
+            fault: None,
             origin: clock::now(),
             last_outcomes: HashMap::new(),
             outrun: HashMap::new(),
@@ -99,7 +104,7 @@ impl State {
     /// Carries a command out, then hands out what can be run. Who asked may be gone: replies are best effort.
     pub(super) fn handle(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Submit { spec, source, reply } => drop(reply.send(self.submit(spec, source, now))),
+            Command::Submit { spec, source, reply } => self.submit((spec, source), reply, now),
             Command::Cancel { job, reply } => drop(reply.send(self.cancel(job, now))),
             Command::Watch { job, reply } => {
                 let watched = self.jobs.get(&job).map(Entry::subscribe).ok_or(Error::UnknownJob { job });
@@ -121,23 +126,50 @@ impl State {
             Command::Gone { worker } => self.dismiss(worker, "hung up", now),
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
+            Command::Kept(kept) => self.heed(kept, now),
             Command::Turn => {}
             Command::Tick => self.tick(now),
-            Command::Stop => {
-                self.streams.clear();
-                self.jobs.clear();
-                self.fleet = Fleet::default();
-            }
+            Command::Stop { reply } => self.stop(reply, now),
         }
-        self.hand_out(now);
-        self.share();
+        if self.fault.is_none() {
+            self.hand_out(now);
+            self.share();
+        }
         self.heard = None;
     }
 
-    fn submit(&mut self, spec: Box<JobSpec>, source: Source, now: Instant) -> Result<JobId, Error> {
+    /// Takes a job in; who asked is answered when it is safe.
+    fn submit(
+        &mut self,
+        (spec, source): (Box<JobSpec>, Source),
+        reply: oneshot::Sender<Result<JobId, Error>>,
+        now: Instant,
+    ) {
         self.forget_old_jobs();
+        let plan = match self.planned(&spec, &source) {
+            Ok(plan) => plan,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
         let id = self.fresh_id();
         self.next_order += 1;
+        tracing::info!(job = %id, planned = plan.is_some(), "job submitted");
+        match &self.keeper {
+            Some(keeper) => {
+                let (place, spec) = (self.next_order, spec.clone());
+                keeper.order(Order::Admit { job: id, place, spec, reply });
+            }
+            None => drop(reply.send(Ok(id))),
+        }
+        self.jobs.insert(id, Entry::new(id, self.next_order, (spec, source), now));
+        if let Some(plan) = plan
+            && self.may_begin(id)
+        {
+            self.begin(id, plan, now);
+        }
+    }
+
+    /// The plan of a job, where a worker serves its model.
+    fn planned(&self, spec: &JobSpec, source: &Source) -> Result<Option<Plan>, Error> {
         let mut models: Vec<_> = self.fleet.workers().map(|(_, worker)| worker.model()).collect();
         models.retain(|facts| spec.model.is(facts));
         models.sort_by_key(|facts| facts.hash);
@@ -145,23 +177,16 @@ impl State {
         if 1 < models.len() {
             return Err(Error::WhichModel { names: models.iter().map(|facts| facts.name.clone()).collect() });
         }
-        let plan = models.first().map(|facts| Plan::new(&spec, facts, source.given())).transpose()?;
-        tracing::info!(job = %id, planned = plan.is_some(), "job submitted");
-        self.jobs.insert(id, Entry::new(id, self.next_order, (spec, source), now));
-        if let Some(plan) = plan
-            && self.may_begin(id)
-        {
-            self.begin(id, plan, now);
-        }
-        Ok(id)
+        Ok(models.first().map(|facts| Plan::new(spec, facts, source.given())).transpose()?)
     }
 
-    fn cancel(&mut self, id: JobId, now: Instant) -> Result<JobStatus, Error> {
+    /// Ends a job; its last status comes when that is safe.
+    fn cancel(&mut self, id: JobId, now: Instant) -> Result<watch::Receiver<JobStatus>, Error> {
         let entry = self.jobs.get(&id).ok_or(Error::UnknownJob { job: id })?;
-        if !entry.is_ended() {
+        if !entry.is_over() {
             self.end(id, JobState::Cancelled, None, now);
         }
-        Ok(self.jobs[&id].status())
+        Ok(self.jobs[&id].subscribe())
     }
 
     fn list(&self) -> Vec<JobStatus> {
@@ -222,10 +247,16 @@ impl State {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
-        let Phase::Waiting { source, .. } = &mut entry.phase else {
+        let Phase::Waiting { input: Input::Here { source, checkpoint } } = &mut entry.phase else {
             return;
         };
-        let (job, actions) = Job::new(plan, std::mem::take(source));
+        let (source, checkpoint) = (std::mem::take(source), checkpoint.take());
+        let model = plan.facts().hash;
+        let (job, actions) = begun(id, plan, source, checkpoint);
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| entry.pinned.is_none()) {
+            keeper.order(Order::Begun { job: id, model });
+        }
+        entry.pinned = Some(model);
         self.fleet.admit(id, entry.standing());
         entry.run(job);
         let workers: Vec<WorkerId> = self.fleet.workers().map(|(worker, _)| worker).collect();
@@ -247,8 +278,9 @@ impl State {
             self.dismiss(worker, "was silent or stuck for too long", now);
         }
         let late = |entry: &Entry| {
-            let Phase::Waiting { spec, .. } = &entry.phase else { return false };
-            worker_wait < entry.ledger.age(now) && !self.is_served(spec)
+            matches!(entry.phase, Phase::Waiting { .. })
+                && worker_wait < entry.ledger.age(now)
+                && !self.is_served(entry)
         };
         let ids = self.by_age();
         let is_late = |id: &JobId| self.jobs.get(id).is_some_and(late);
@@ -261,6 +293,8 @@ impl State {
             self.fail(id, request(message), now);
         }
         ids.into_iter().for_each(|id| self.refresh(id, now));
+        self.keep(now);
+        self.begin_waiting(now);
     }
 
     /// All jobs, oldest first: ids are drawn, and what is done to each must not depend on that.
@@ -276,13 +310,13 @@ impl State {
     }
 
     fn end(&mut self, id: JobId, state: JobState, failure: Option<JobFailure>, now: Instant) {
-        for (worker, lease) in self.fleet.drop_job(id, now) {
-            self.tell(worker, ToWorker::Withdraw { lease });
-        }
-        self.release_tensors(id);
-        self.outrun.retain(|_, outrun| outrun.job != id);
+        self.withdraw(id, now);
         if let Some(entry) = self.jobs.get_mut(&id) {
-            entry.end(state, failure, now);
+            let (status, files) = entry.end(state, failure, now);
+            match &self.keeper {
+                Some(keeper) => keeper.order(Order::End { job: id, status: Box::new(status), files }),
+                None => entry.publish(),
+            }
         }
         self.begin_waiting(now);
     }
@@ -304,6 +338,9 @@ impl State {
         for id in ended.into_iter().take(surplus) {
             if let Some(entry) = self.jobs.remove(&id) {
                 self.artifacts.remove(id, entry.format());
+                if let Some(keeper) = &self.keeper {
+                    keeper.order(Order::Forget { job: id });
+                }
             }
         }
     }
@@ -316,6 +353,18 @@ impl State {
             if !self.jobs.contains_key(&id) {
                 return id;
             }
+        }
+    }
+}
+
+/// A job at its beginning, or where its checkpoint leaves it. One whose checkpoint does not fit begins anew.
+fn begun(id: JobId, plan: Plan, source: Source, checkpoint: Option<Box<Checkpoint>>) -> (Job, Vec<Action>) {
+    let Some(checkpoint) = checkpoint else { return Job::new(plan, source) };
+    match Job::resume(plan.clone(), *checkpoint) {
+        Ok(resumed) => resumed,
+        Err(error) => {
+            tracing::warn!(job = %id, %error, "the job begins anew");
+            Job::new(plan, source)
         }
     }
 }

@@ -76,6 +76,16 @@ pub(super) enum At {
     Encode,
 }
 
+// === impl Mark ===
+
+impl Mark {
+    /// Whether nothing but the same part of the same stage lies between the two.
+    #[must_use]
+    pub fn same_stage(self, other: Self) -> bool {
+        self.stage == other.stage && std::mem::discriminant(&self.at) == std::mem::discriminant(&other.at)
+    }
+}
+
 // === impl Checkpoint ===
 
 impl Checkpoint {

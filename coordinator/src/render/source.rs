@@ -1,8 +1,15 @@
 //! What a job starts from, beside its prompt: decoded files for the job, their sizes for its plan.
 
-use tessera_proto::job::Size;
+use tessera_proto::{
+    JobSpec,
+    job::{Goal, Size},
+    limits,
+};
 
-use crate::{latent::Latent, picture::Picture};
+use crate::{
+    latent::{self, Latent},
+    picture::{self, Picture},
+};
 
 /// What a job starts from.
 #[derive(Debug, Default)]
@@ -32,9 +39,32 @@ pub enum Given {
     },
 }
 
+/// Why a job's file is nothing to start from.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No picture.
+    #[error("the input image cannot be used: {0}")]
+    Image(#[from] picture::decode::Error),
+    /// No latent.
+    #[error("the latent cannot be used: {0}")]
+    Latent(#[from] latent::Error),
+}
+
 // === impl Source ===
 
 impl Source {
+    /// Decodes the file that a job brings, if it brings one. Takes up to seconds.
+    ///
+    /// # Errors
+    /// The file is no picture or latent, or a too large one.
+    pub fn read(spec: &JobSpec) -> Result<Self, Error> {
+        Ok(match (&spec.goal, &spec.image) {
+            (Goal::Decode(file), _) => Self::Latent(Latent::read(file)?),
+            (_, Some(file)) => Self::Picture(picture::decode(file, limits::IMAGE_PIXELS)?),
+            (_, None) => Self::Nothing,
+        })
+    }
+
     /// What a plan must know of it.
     #[must_use]
     pub fn given(&self) -> Given {

@@ -10,9 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tessera_proto::{
-    JobId, JobSpec,
-    job::Goal,
-    limits,
+    JobId, JobSpec, limits,
     wire::{self, jobs_server::Jobs},
 };
 use tokio::{
@@ -23,7 +21,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Error;
-use crate::{actor::Handle, latent::Latent, picture, render::Source, threads};
+use crate::{actor::Handle, render::Source, threads};
 
 /// Chunks of an artifact that are read ahead.
 const READ_AHEAD: usize = 4;
@@ -47,14 +45,8 @@ impl JobsService {
         let wire::SubmitRequest { spec } = message;
         let spec = JobSpec::try_from(spec.ok_or(Error::Missing("spec"))?)?;
         // Decoded here, off the actor's thread: a bad file is refused before the job exists.
-        let (goal, image) = (spec.goal.clone(), spec.image.clone());
-        let read = move || -> Result<Source, Error> {
-            Ok(match (goal, image) {
-                (Goal::Decode(file), _) => Source::Latent(Latent::read(&file)?),
-                (_, Some(file)) => Source::Picture(picture::decode(&file, limits::IMAGE_PIXELS)?),
-                (_, None) => Source::Nothing,
-            })
-        };
+        let own = spec.clone();
+        let read = move || Source::read(&own);
         let source = apart(read).await??;
         Ok(self.actor.submit(spec, source).await?)
     }

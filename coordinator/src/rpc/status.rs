@@ -3,7 +3,7 @@
 use tessera_proto::ConvertError;
 use tonic::Status;
 
-use crate::{actor, latent, picture};
+use crate::{actor, render};
 
 /// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +14,8 @@ pub(super) enum Error {
     Message(#[from] ConvertError),
     #[error("message field {0} is missing")]
     Missing(&'static str),
-    #[error("the input image cannot be used: {0}")]
-    Image(#[from] picture::decode::Error),
-    #[error("the latent cannot be used: {0}")]
-    Latent(#[from] latent::Error),
+    #[error(transparent)]
+    Source(#[from] render::SourceError),
     #[error("an artifact cannot be read: {0}")]
     Artifact(#[from] std::io::Error),
     #[error("a background task ended unexpectedly")]
@@ -33,9 +31,8 @@ impl From<Error> for Status {
             Error::Actor(actor::Error::WhichModel { .. } | actor::Error::Plan(_))
             | Error::Message(_)
             | Error::Missing(_)
-            | Error::Image(_)
-            | Error::Latent(_) => Self::invalid_argument(text),
-            Error::Actor(actor::Error::Stopping) => Self::unavailable(text),
+            | Error::Source(_) => Self::invalid_argument(text),
+            Error::Actor(actor::Error::Stopping | actor::Error::Store { .. }) => Self::unavailable(text),
             Error::Artifact(_) | Error::Background => Self::internal(text),
         }
     }

@@ -12,6 +12,9 @@ use tessera_proto::{Artifact, JobId, job::Format};
 use super::draft::{Draft, Error as DraftError, Whole};
 use crate::render::PictureFile;
 
+/// Ending of a picture's file while it is written.
+const PART: &str = ".part";
+
 /// A folder with one file per job and artifact.
 ///
 /// Invariant: a file appears under its final name only when whole.
@@ -55,7 +58,7 @@ impl Artifacts {
     /// The folder takes no files.
     pub(crate) fn draft(&self, job: JobId, picture: &PictureFile) -> Result<Draft, DraftError> {
         let name = format!(".{job}.");
-        let file = tempfile::Builder::new().prefix(&name).suffix(".part").tempfile_in(&self.folder)?;
+        let file = tempfile::Builder::new().prefix(&name).suffix(PART).tempfile_in(&self.folder)?;
         Draft::new(file, picture.header())
     }
 
@@ -84,9 +87,7 @@ impl Artifacts {
 
     /// Removes all artifacts of a job whose picture is of this format.
     pub(crate) fn remove(&self, job: JobId, format: Format) {
-        for artifact in
-            [Artifact::Picture, Artifact::Latent, Artifact::Dump, Artifact::Report, Artifact::Trace]
-        {
+        for artifact in Artifact::ALL {
             match fs::remove_file(self.path(job, artifact, format)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(%job, %error, "cannot remove an artifact");
@@ -94,6 +95,19 @@ impl Artifacts {
                 _ => {}
             }
         }
+    }
+
+    /// Removes pictures that were begun and never finished: by a coordinator that was killed.
+    pub(crate) fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') && name.ends_with(PART) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn named(&self, job: JobId, ending: &str) -> PathBuf {

@@ -40,6 +40,15 @@ pub(crate) enum Error {
     Background,
 }
 
+// === impl Error ===
+
+impl Error {
+    /// Whether the same may succeed later: the disk is full, say.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Picture(picture::writer::Error::Io(_)))
+    }
+}
+
 // === impl Draft ===
 
 impl Draft {

@@ -23,6 +23,7 @@ impl From<JobStatus> for wire::JobStatus {
             notes: status.notes,
             format: Some(status.format.into()),
             size: status.size.map(Into::into),
+            paused: status.paused.unwrap_or_default(),
         }
     }
 }
@@ -47,6 +48,7 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             notes,
             format,
             size,
+            paused,
         } = message;
         let state = JobState::from_number(state)?;
         let failure = match state {
@@ -70,6 +72,7 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             notes,
             format: required("job_status.format", format)?.try_into()?,
             size: size.map(Into::into),
+            paused: Some(paused).filter(|paused| !paused.is_empty()),
         })
     }
 }

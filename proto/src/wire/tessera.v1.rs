@@ -1029,6 +1029,9 @@ pub struct JobStatus {
     /// Size of its picture, px; absent until it is planned.
     #[prost(message, optional, tag = "15")]
     pub size: ::core::option::Option<Size>,
+    /// Why nothing happens to it at the moment, where something outside it is in the way; empty otherwise.
+    #[prost(string, tag = "16")]
+    pub paused: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Size {

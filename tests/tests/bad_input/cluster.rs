@@ -59,7 +59,9 @@ fn a_port_that_is_taken() {
     let cluster = Cluster::start(&[]);
     let taken = cluster.url().trim_start_matches("http://");
     let mut command = program::command();
-    let second = Running::start(command.args(["coordinator", "--listen", taken]));
+    let state = tempfile::tempdir().expect("a folder");
+    command.args(["coordinator", "--listen", taken, "--state"]).arg(state.path());
+    let second = Running::start(&mut command);
     let ended = second.wait(std::time::Duration::from_secs(20));
     says(&sentence(&ended), &["cannot listen on", taken]);
 }
@@ -68,13 +70,23 @@ fn a_port_that_is_taken() {
 fn a_folder_for_files_that_is_none() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let mut command = program::command();
-    let coordinator = Running::start(
-        command.args(["coordinator", "--listen", "127.0.0.1:0", "--artifacts"]).arg(file.path()),
-    );
-    let ended = coordinator.wait(std::time::Duration::from_secs(20));
+    let state = tempfile::tempdir().expect("a folder");
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--state"]).arg(state.path());
+    let ended = Running::start(command.arg("--artifacts").arg(file.path()));
+    let ended = ended.wait(std::time::Duration::from_secs(20));
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let path = file.path().display().to_string();
     says(&sentence(&ended), &["--artifacts", &path, "name a folder to write to"]);
+    let mut command = program::command();
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--state"]).arg(file.path());
+    let ended = Running::start(&mut command).wait(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    says(&sentence(&ended), &["--state", &path, "name a folder to write to"]);
+    let mut command = program::command();
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--database", "jobs.db", "--state"]);
+    let ended = Running::start(command.arg(state.path())).wait(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    says(&sentence(&ended), &["--database \"jobs.db\"", "sqlite:FILE or postgres://"]);
 }
 
 /// A model that no worker of the cluster has: a name, and the folder of another one.

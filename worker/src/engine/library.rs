@@ -232,7 +232,7 @@ fn load(path: &Path) -> Result<Runtime, Error> {
             ort::LoadDynamicError::Dlopen { error, .. } => unfit(super::error::one_line(&error.to_string())),
             other => unfit(other.to_string()),
         })?;
-        // Telemetry exists in Windows builds alone; nothing leaves the machine anywhere.
+        // Builds for Windows heed this; for others the program sets a variable before it begins.
         let environment = builder.with_name("tessera").with_telemetry(false).build();
         let environment = environment.map_err(|error| unfit(super::error::one_line(error.message())))?;
         // Only errors: its warnings are about graphs that are none of the user's business.

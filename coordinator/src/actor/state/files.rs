@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{Artifact, JobId, JobState, ToWorker};
+use tessera_proto::{Artifact, JobId, JobState};
 
 use super::State;
 use crate::{
     actor::{
         entry::cluster,
-        file::{Desk, File},
+        file::{self, Desk, File},
     },
     render::{Output, PictureFile},
     report::Subject,
@@ -33,11 +33,7 @@ impl State {
     pub(super) fn finish_files(&mut self, id: JobId, output: Output, now: Instant) {
         // The last look at the job: saving is what people see from here on.
         self.refresh(id, now);
-        self.release_tensors(id);
-        self.outrun.retain(|_, outrun| outrun.job != id);
-        for (worker, lease) in self.fleet.drop_job(id, now) {
-            self.tell(worker, ToWorker::Withdraw { lease });
-        }
+        self.withdraw(id, now);
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -49,20 +45,23 @@ impl State {
     }
 
     /// A job's files are all there, or cannot be written.
-    pub(super) fn stored(&mut self, id: JobId, result: Result<(), String>, now: Instant) {
+    pub(super) fn stored(&mut self, id: JobId, result: Result<(), file::Error>, now: Instant) {
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };
         let format = entry.format();
         match result {
             // A job that was cancelled meanwhile stays cancelled.
-            _ if entry.is_ended() => self.artifacts.remove(id, format),
+            _ if entry.is_over() => self.artifacts.remove(id, format),
             Ok(()) => {
                 tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
-                entry.end(JobState::Done, None, now);
-                self.begin_waiting(now);
+                self.end(id, JobState::Done, None, now);
             }
-            Err(message) => {
+            Err(file::Error { message, passing: true }) if self.keeper.is_some() => {
+                self.artifacts.remove(id, format);
+                self.suspend(id, &message, now);
+            }
+            Err(file::Error { message, .. }) => {
                 self.artifacts.remove(id, format);
                 self.fail(id, cluster(message), now);
             }

@@ -2,11 +2,14 @@
 
 use std::{cmp::Reverse, time::Instant};
 
-use tessera_proto::{JobId, JobSpec, ModelFacts};
+use tessera_proto::{JobId, ModelFacts};
 
 use super::State;
 use crate::{
-    actor::entry::{Entry, Phase, request},
+    actor::{
+        entry::{Entry, Input, Phase, request},
+        keeper::Order,
+    },
     render::Plan,
 };
 
@@ -19,14 +22,38 @@ impl State {
             .collect();
         waiting.sort_unstable();
         for (.., id) in waiting {
-            let Some(Phase::Waiting { spec, source }) = self.jobs.get(&id).map(|entry| &entry.phase) else {
-                continue;
-            };
-            let Some(facts) = self.serving(spec).filter(|_| self.may_begin(id)) else { continue };
-            match Plan::new(spec, facts, source.given()) {
-                Ok(plan) => self.begin(id, plan, now),
-                Err(error) => self.fail(id, request(error.to_string()), now),
+            self.begin_one(id, now);
+        }
+    }
+
+    /// Begins a job, or has what it goes on from read, if it may begin.
+    fn begin_one(&mut self, id: JobId, now: Instant) {
+        if !self.may_begin(id) {
+            let limit = self.options.user_jobs.unwrap_or_default();
+            if let Some(entry) = self.jobs.get_mut(&id) {
+                let why = format!("waiting for another job of {}: {limit} may run at a time", entry.user);
+                entry.pause(Some(&why));
             }
+            return;
+        }
+        let Some(entry) = self.jobs.get(&id) else { return };
+        let (Phase::Waiting { input }, Some(spec)) = (&entry.phase, &entry.spec) else { return };
+        let Some(facts) = self.serving(entry) else { return };
+        let source = match input {
+            Input::Here { source, .. } => source,
+            Input::Stored { not_before } if *not_before <= now && self.fault.is_none() => {
+                let load = Order::Load { job: id, spec: spec.clone() };
+                self.order(load);
+                if let Some(Entry { phase: Phase::Waiting { input }, .. }) = self.jobs.get_mut(&id) {
+                    *input = Input::Loading;
+                }
+                return;
+            }
+            Input::Stored { .. } | Input::Loading => return,
+        };
+        match Plan::new(spec, facts, source.given()) {
+            Ok(plan) => self.begin(id, plan, now),
+            Err(error) => self.fail(id, request(error.to_string()), now),
         }
     }
 
@@ -39,12 +66,17 @@ impl State {
     }
 
     /// Whether there is a worker that a job can run on.
-    pub(super) fn is_served(&self, spec: &JobSpec) -> bool {
-        self.serving(spec).is_some()
+    pub(super) fn is_served(&self, entry: &Entry) -> bool {
+        self.serving(entry).is_some()
     }
 
-    fn serving(&self, spec: &JobSpec) -> Option<&ModelFacts> {
-        let models = self.fleet.workers().map(|(_, worker)| worker.model());
-        models.into_iter().find(|facts| spec.model.is(facts))
+    /// The model that a job runs on, if a worker serves it: a job that has begun stays with its model.
+    fn serving(&self, entry: &Entry) -> Option<&ModelFacts> {
+        let mut models = self.fleet.workers().map(|(_, worker)| worker.model());
+        match (entry.pinned, &entry.spec) {
+            (Some(hash), _) => models.find(|facts| facts.hash == hash),
+            (None, Some(spec)) => models.find(|facts| spec.model.is(facts)),
+            (None, None) => None,
+        }
     }
 }

@@ -3,15 +3,14 @@
 use super::*;
 use crate::render::{Checkpoint, CheckpointError};
 
+/// What makes a kind of job of a plain one.
+type Change = fn(&mut Draft);
+
 /// Runs a job that is set down at every point where it can be, and taken up again from its checkpoint's bytes.
 fn in_pieces(plan: &Plan, source: impl Into<Source>) -> (Finished, Progress, usize) {
     let mut rig = Rig::new(plan.clone(), source);
     let (mut last, mut pieces) = (None, 0);
     while rig.finished.is_none() {
-        match rig.open.len() {
-            0 => rig.tell(),
-            tasks => rig.answer((pieces * 7) % tasks),
-        }
         let mark = rig.job.mark();
         if mark.is_some() && mark != last {
             let progress = rig.job.progress();
@@ -22,6 +21,10 @@ fn in_pieces(plan: &Plan, source: impl Into<Source>) -> (Finished, Progress, usi
             assert_eq!(rig.job.progress().total, progress.total);
             (last, pieces) = (mark, pieces + 1);
         }
+        match rig.open.len() {
+            0 => rig.tell(),
+            tasks => rig.answer((pieces * 7) % tasks),
+        }
     }
     (rig.finished.unwrap(), rig.job.progress(), pieces)
 }
@@ -29,7 +32,7 @@ fn in_pieces(plan: &Plan, source: impl Into<Source>) -> (Finished, Progress, usi
 #[test]
 fn a_job_in_pieces_leaves_the_same_files() {
     let size = Size { width: 50, height: 41 };
-    let kinds: [(&str, bool, fn(&mut Draft)); 9] = [
+    let kinds: [(&str, bool, Change); 9] = [
         ("latent upscaler", false, |_| {}),
         ("ancestral", false, |job| job.sampler = tessera_proto::job::Sampler::EulerA),
         ("two registers, exact decode in tiles", false, |job| {

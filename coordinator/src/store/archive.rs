@@ -1,0 +1,189 @@
+//! What outlives a coordinator: each job's row, specification and checkpoint in; the jobs to go on with out.
+//!
+//! **Invariant: what was acknowledged is in here before the word goes out.** A specification lies on the shelf before its
+//! row names it, a checkpoint before its row names it, a picture before its row says that it is done; so a kill at any
+//! point leaves a job that is either not there yet or whole.
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use fail::fail_point;
+use tessera_proto::{Artifact, JobId, JobSpec, JobStatus};
+use tokio::runtime::Handle;
+
+use super::{
+    jobs::{self, Jobs, Open, Over},
+    shelf::{Kept, Shelf},
+};
+use crate::{
+    render::{Checkpoint, CheckpointError},
+    threads,
+};
+
+/// The jobs of this coordinator, and those that are over.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    jobs: Jobs,
+    shelf: Shelf,
+    /// Open jobs of ours.
+    held: HashMap<JobId, Held>,
+}
+
+/// An open job of ours.
+#[derive(Debug, Clone)]
+struct Held {
+    epoch: i64,
+    /// Whether its row names the checkpoint of this epoch.
+    named: bool,
+    /// Name of the checkpoint that it goes on from.
+    from: Option<i64>,
+}
+
+/// A job to go on with.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) job: JobId,
+    pub(crate) place: u64,
+    pub(crate) spec: JobSpec,
+    /// Content hash of the model that it began with.
+    pub(crate) model: Option<[u8; 32]>,
+}
+
+/// Why something was not stored or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The table of jobs.
+    #[error(transparent)]
+    Jobs(#[from] jobs::Error),
+    /// The folder.
+    #[error("the folder of open jobs cannot be used: {0}")]
+    Shelf(#[from] io::Error),
+    /// A checkpoint cannot be made.
+    #[error("a checkpoint cannot be made: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A piece of work panicked.
+    #[error("storing ended unexpectedly")]
+    Background,
+}
+
+// === impl Archive ===
+
+impl Archive {
+    /// The jobs of a database, with a folder for what they need to go on.
+    pub(crate) fn new(jobs: Jobs, shelf: Shelf) -> Self {
+        Self { jobs, shelf, held: HashMap::new() }
+    }
+
+    /// Takes over the jobs that nobody does, as [`Jobs::claim`]; those that cannot be read are left with a word in the log.
+    pub(crate) async fn claim(&mut self, lease: Option<i64>) -> Result<Vec<Restored>, Error> {
+        let mut restored = Vec::new();
+        for Open { job, place, epoch, model, kept } in self.jobs.claim(lease).await? {
+            let from = kept.and_then(|name| name.parse().ok());
+            self.held.insert(job, Held { epoch, named: false, from });
+            let Some(bytes) = self.apart(move |shelf| shelf.get(job, Kept::Spec)).await? else {
+                tracing::error!(%job, "the job's specification is gone: it cannot be done");
+                continue;
+            };
+            match JobSpec::from_bytes(&bytes) {
+                Ok(spec) => restored.push(Restored { job, place, spec, model }),
+                Err(error) => tracing::error!(%job, %error, "the job cannot be read"),
+            }
+        }
+        Ok(restored)
+    }
+
+    /// The last jobs that are over.
+    pub(crate) async fn ended(&self, limit: usize) -> Result<Vec<Over>, Error> {
+        Ok(self.jobs.ended(limit).await?)
+    }
+
+    /// Shows that we live.
+    pub(crate) async fn live(&self) -> Result<(), Error> {
+        Ok(self.jobs.live().await?)
+    }
+
+    /// Takes a job in.
+    pub(crate) async fn admit(&mut self, job: JobId, place: u64, spec: &JobSpec) -> Result<(), Error> {
+        let bytes = spec.to_bytes();
+        self.apart(move |shelf| shelf.put(job, Kept::Spec, &bytes)).await?;
+        fail_point!("admit-shelved", |_| std::process::abort());
+        self.jobs.insert(job, place).await?;
+        fail_point!("admit-listed", |_| std::process::abort());
+        self.held.insert(job, Held { epoch: 1, named: false, from: None });
+        Ok(())
+    }
+
+    /// The model that a job runs on is settled. Returns whether the job is still ours; so do the others.
+    pub(crate) async fn begun(&self, job: JobId, model: [u8; 32]) -> Result<bool, Error> {
+        let Some(held) = self.held.get(&job) else { return Ok(false) };
+        Ok(self.jobs.begun(job, held.epoch, model).await?)
+    }
+
+    /// Stores how far a job is.
+    pub(crate) async fn keep(&mut self, job: JobId, checkpoint: Arc<Checkpoint>) -> Result<bool, Error> {
+        let Some(Held { epoch, named, .. }) = self.held.get(&job).cloned() else { return Ok(false) };
+        let kept = Kept::Checkpoint(epoch);
+        self.apart(move |shelf| {
+            let bytes = checkpoint.to_bytes()?;
+            Ok::<_, Error>(shelf.put(job, kept, &bytes)?)
+        })
+        .await?;
+        if !named && !self.jobs.kept(job, epoch, &epoch.to_string()).await? {
+            return Ok(false);
+        }
+        fail_point!("checkpoint-listed", |_| std::process::abort());
+        self.held.insert(job, Held { epoch, named: true, from: Some(epoch) });
+        Ok(true)
+    }
+
+    /// The checkpoint that a job goes on from; none where it has none that can be read: it begins anew.
+    pub(crate) async fn load(&self, job: JobId) -> Result<Option<Checkpoint>, Error> {
+        let Some(from) = self.held.get(&job).and_then(|held| held.from) else { return Ok(None) };
+        let Some(bytes) = self.apart(move |shelf| shelf.get(job, Kept::Checkpoint(from))).await? else {
+            return Ok(None);
+        };
+        match self.apart(move |_| Ok::<_, Error>(Checkpoint::read(&bytes))).await? {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(error) => {
+                tracing::warn!(%job, %error, "the checkpoint cannot be used, the job begins anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// A job is over, and its files are there.
+    pub(crate) async fn end(
+        &mut self,
+        job: JobId,
+        (status, files): (&JobStatus, &[Artifact]),
+    ) -> Result<bool, Error> {
+        let Some(Held { epoch, .. }) = self.held.get(&job).cloned() else { return Ok(false) };
+        fail_point!("end-begin", |_| std::process::abort());
+        let ours = self.jobs.over(job, epoch, (status, files)).await?;
+        fail_point!("end-listed", |_| std::process::abort());
+        self.held.remove(&job);
+        if ours {
+            self.apart(move |shelf| shelf.clear(job)).await?;
+        }
+        Ok(ours)
+    }
+
+    /// Forgets a job that is over.
+    pub(crate) async fn forget(&self, job: JobId) -> Result<(), Error> {
+        Ok(self.jobs.forget(job).await?)
+    }
+
+    /// Runs a piece of work that waits for the disk.
+    async fn apart<T, E>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Error: From<E>,
+    {
+        let shelf = self.shelf.clone();
+        let done = threads::compute(&Handle::current(), move || work(&shelf)).await;
+        Ok(done.map_err(|_| Error::Background)??)
+    }
+}

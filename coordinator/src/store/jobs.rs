@@ -1,0 +1,280 @@
+//! The table of jobs, in SQLite or PostgreSQL: what was acknowledged in; what a coordinator that starts must know out.
+//!
+//! An open job belongs to one coordinator, by name and epoch. Who takes a job over raises its epoch, and every write names
+//! the epoch that it was made under: one of a coordinator that has lost the job changes nothing. The lease runs by the
+//! database's own clock, so those of the coordinators need not agree.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    AnyConnection, AnyPool, Connection as _, Row as _, SqlSafeStr,
+    any::{AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers},
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tessera_proto::{Artifact, JobId, JobStatus};
+
+/// Older SQLite releases can lose a commit in WAL mode when a checkpoint meets a writer ("WAL-reset bug", fixed in 3.51.3).
+const SQLITE: [u32; 3] = [3, 51, 3];
+
+/// How long a database may take to answer before that counts as a fault.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The table. `status` is that of a job which is over.
+const TABLE: &str = "CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    place BIGINT NOT NULL,
+    owner TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    alive BIGINT NOT NULL,
+    model TEXT,
+    kept TEXT,
+    status BYTEA,
+    files TEXT NOT NULL DEFAULT ''
+)";
+
+/// The database's clock, ms.
+const SQLITE_NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS BIGINT)";
+const POSTGRES_NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// The jobs of all coordinators that share a database.
+#[derive(Debug, Clone)]
+pub(crate) struct Jobs {
+    pool: AnyPool,
+    now: &'static str,
+    owner: String,
+}
+
+/// A job that is to be done, and is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) job: JobId,
+    /// Its place in the order of submission.
+    pub(crate) place: u64,
+    pub(crate) epoch: i64,
+    /// Content hash of the model that it began with.
+    pub(crate) model: Option<[u8; 32]>,
+    /// Name of its checkpoint.
+    pub(crate) kept: Option<String>,
+}
+
+/// A job that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Over {
+    pub(crate) job: JobId,
+    pub(crate) place: u64,
+    pub(crate) status: JobStatus,
+    pub(crate) files: Vec<Artifact>,
+}
+
+/// Why the table cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The database does not answer, is full, or refuses.
+    #[error("the job store cannot be used: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Its table cannot be made.
+    #[error("the job store's tables cannot be made: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// SQLite is too old to be trusted.
+    #[error(
+        "the job store runs on SQLite {found}, which can lose what it has confirmed: 3.51.3 or later is needed"
+    )]
+    Old {
+        /// The version found.
+        found: String,
+    },
+    /// A row is not what was written.
+    #[error("job {job} of the job store is damaged")]
+    Damaged {
+        /// The job.
+        job: String,
+    },
+}
+
+// === impl Jobs ===
+
+impl Jobs {
+    /// Opens the database at a URL, `sqlite:FILE` or `postgres://…`, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// It cannot be reached or used.
+    pub(crate) async fn open(url: &str) -> Result<Self, Error> {
+        install_default_drivers();
+        let is_sqlite = url.starts_with("sqlite:");
+        let options = AnyConnectOptions::from_str(url)?;
+        // A pool would try again, and say only that it took too long.
+        let mut first = AnyConnection::connect_with(&options).await?;
+        prepare(&mut first, is_sqlite).await?;
+        if is_sqlite {
+            let found: String =
+                sqlx::query("SELECT sqlite_version()").fetch_one(&mut first).await?.try_get(0)?;
+            if !is_sound(&found) {
+                return Err(Error::Old { found });
+            }
+        }
+        first.close().await?;
+        let pool = AnyPoolOptions::new()
+            // SQLite has one writer at a time; the others would wait inside the library.
+            .max_connections(if is_sqlite { 1 } else { 4 })
+            .acquire_timeout(PATIENCE)
+            .after_connect(move |connection, _| Box::pin(prepare(connection, is_sqlite)))
+            .connect_lazy_with(options);
+        let table = Migration::new(1, "jobs".into(), MigrationType::Simple, TABLE.into_sql_str(), false);
+        Migrator::with_migrations(vec![table]).run(&pool).await?;
+        let now = if is_sqlite { SQLITE_NOW } else { POSTGRES_NOW };
+        Ok(Self { pool, now, owner: owner() })
+    }
+
+    /// Writes a job down that is ours; its epoch is 1.
+    pub(crate) async fn insert(&self, job: JobId, place: u64) -> Result<(), Error> {
+        sqlx::query("INSERT INTO jobs (id, place, owner, epoch, alive) VALUES ($1, $2, $3, 1, $4)")
+            .bind(job.to_string())
+            .bind(i64::try_from(place).unwrap_or(i64::MAX))
+            .bind(self.owner.clone())
+            .bind(self.clock().await?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The model that a job runs on is settled. Returns whether the job is still ours under this epoch; so do the others.
+    pub(crate) async fn begun(&self, job: JobId, epoch: i64, model: [u8; 32]) -> Result<bool, Error> {
+        let model: String = model.iter().map(|byte| format!("{byte:02x}")).collect();
+        let query =
+            sqlx::query("UPDATE jobs SET model = $1 WHERE id = $2 AND epoch = $3 AND owner = $4").bind(model);
+        self.changed(query, job, epoch).await
+    }
+
+    /// A job has a checkpoint of this name.
+    pub(crate) async fn kept(&self, job: JobId, epoch: i64, name: &str) -> Result<bool, Error> {
+        let query = sqlx::query("UPDATE jobs SET kept = $1 WHERE id = $2 AND epoch = $3 AND owner = $4");
+        self.changed(query.bind(name.to_owned()), job, epoch).await
+    }
+
+    /// A job is over.
+    pub(crate) async fn over(
+        &self,
+        job: JobId,
+        epoch: i64,
+        (status, files): (&JobStatus, &[Artifact]),
+    ) -> Result<bool, Error> {
+        let files: Vec<_> = files.iter().map(|file| file.name()).collect();
+        let sql = "UPDATE jobs SET status = $5, files = $1, kept = NULL WHERE id = $2 AND epoch = $3 AND owner = $4";
+        let query = sqlx::query(sql).bind(files.join(" "));
+        let query = query.bind(job.to_string()).bind(epoch).bind(self.owner.clone()).bind(status.to_bytes());
+        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    /// Forgets a job that is over.
+    pub(crate) async fn forget(&self, job: JobId) -> Result<(), Error> {
+        let query = sqlx::query("DELETE FROM jobs WHERE id = $1 AND status IS NOT NULL");
+        query.bind(job.to_string()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Takes over the open jobs whose coordinators have not shown themselves for `lease` ms, and those of no lease at all
+    /// where that is `None`; oldest first.
+    pub(crate) async fn claim(&self, lease: Option<i64>) -> Result<Vec<Open>, Error> {
+        let now = self.clock().await?;
+        let silent_since = lease.map_or(i64::MAX, |lease| now - lease);
+        let sql = "UPDATE jobs SET owner = $1, epoch = epoch + 1, alive = $2 \
+                   WHERE status IS NULL AND owner <> $1 AND alive < $3 RETURNING id, place, epoch, model, kept";
+        let query = sqlx::query(sql).bind(self.owner.clone()).bind(now).bind(silent_since);
+        let rows = query.fetch_all(&self.pool).await?;
+        let mut jobs = rows.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        jobs.sort_by_key(|job| job.place);
+        Ok(jobs)
+    }
+
+    /// Shows that we live: nobody takes our jobs over meanwhile.
+    pub(crate) async fn live(&self) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE jobs SET alive = $1 WHERE owner = $2 AND status IS NULL");
+        query.bind(self.clock().await?).bind(self.owner.clone()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The jobs that are over, of all coordinators; oldest first, the last `limit` of them.
+    pub(crate) async fn ended(&self, limit: usize) -> Result<Vec<Over>, Error> {
+        let sql = "SELECT id, place, status, files FROM jobs WHERE status IS NOT NULL ORDER BY place DESC, id LIMIT $1";
+        let rows =
+            sqlx::query(sql).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.pool).await?;
+        rows.iter().rev().map(over).collect()
+    }
+
+    async fn changed(
+        &self,
+        query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
+        job: JobId,
+        epoch: i64,
+    ) -> Result<bool, Error> {
+        let query = query.bind(job.to_string()).bind(epoch).bind(self.owner.clone());
+        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    async fn clock(&self) -> Result<i64, Error> {
+        Ok(sqlx::query(self.now).fetch_one(&self.pool).await?.try_get(0)?)
+    }
+}
+
+/// What a connection to SQLite is told: a commit is on the disk when it is confirmed.
+async fn prepare(connection: &mut AnyConnection, is_sqlite: bool) -> Result<(), sqlx::Error> {
+    let pragmas = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"];
+    for pragma in pragmas.into_iter().filter(|_| is_sqlite) {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// A name that no other coordinator has.
+fn owner() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+fn is_sound(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+    SQLITE.as_slice() <= numbers.as_slice()
+}
+
+fn open(row: &AnyRow) -> Result<Open, Error> {
+    let (job, place) = name(row)?;
+    let model: Option<String> = row.try_get("model")?;
+    let model = model.map(|text| hash(&text).ok_or_else(|| Error::Damaged { job: job.to_string() }));
+    Ok(Open {
+        job,
+        place,
+        epoch: row.try_get("epoch")?,
+        model: model.transpose()?,
+        kept: row.try_get("kept")?,
+    })
+}
+
+fn over(row: &AnyRow) -> Result<Over, Error> {
+    let (job, place) = name(row)?;
+    let damaged = || Error::Damaged { job: job.to_string() };
+    let bytes: Vec<u8> = row.try_get("status")?;
+    let files: String = row.try_get("files")?;
+    let files = files.split_whitespace().map(|name| Artifact::of_name(name).ok_or_else(damaged));
+    Ok(Over {
+        job,
+        place,
+        status: JobStatus::from_bytes(&bytes).map_err(|_| damaged())?,
+        files: files.collect::<Result<_, _>>()?,
+    })
+}
+
+fn name(row: &AnyRow) -> Result<(JobId, u64), Error> {
+    let id: String = row.try_get("id")?;
+    let place: i64 = row.try_get("place")?;
+    let job = JobId::from_str(&id).ok().zip(u64::try_from(place).ok());
+    job.ok_or(Error::Damaged { job: id })
+}
+
+fn hash(text: &str) -> Option<[u8; 32]> {
+    let byte = |index: usize| u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..text.len() / 2).map(byte).collect();
+    bytes?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! What of a job outlives its coordinator: specifications and last statuses in, bytes out, and back.
+
+use prost::Message;
+
+use super::Error;
+use crate::{JobSpec, JobStatus, wire};
+
+impl JobSpec {
+    /// The job as bytes, for [`from_bytes`](Self::from_bytes) of this or a later release.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::JobSpec::from(self.clone()).encode_to_vec()
+    }
+
+    /// Reads such bytes.
+    ///
+    /// # Errors
+    /// They are damaged, or the job is not one that this release accepts.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        wire::JobSpec::decode(bytes).map_err(|_| Error::Damaged { what: "job" })?.try_into()
+    }
+}
+
+impl JobStatus {
+    /// The status as bytes, for [`from_bytes`](Self::from_bytes) of this or a later release.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::JobStatus::from(self.clone()).encode_to_vec()
+    }
+
+    /// Reads such bytes.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        wire::JobStatus::decode(bytes).map_err(|_| Error::Damaged { what: "status" })?.try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Draft, Posterior};
+
+    #[test]
+    fn a_job_is_read_as_it_was_written() {
+        for draft in [Draft::text_to_image("a (red:1.2) house"), Draft::encode("png", Posterior::Mean)] {
+            let spec = JobSpec::new(draft).unwrap();
+            assert_eq!(JobSpec::from_bytes(&spec.to_bytes()).unwrap(), spec);
+        }
+        let error = JobSpec::from_bytes(&[255; 9]).unwrap_err().to_string();
+        assert_eq!(error, "the stored job is damaged");
+    }
+}

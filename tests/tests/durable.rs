@@ -1,0 +1,145 @@
+//! What outlives a coordinator that is killed: jobs, how far they are, their files.
+
+use std::{thread, time::Duration};
+
+use tessera_tests::{
+    cluster::Cluster,
+    process::{Ended, Signal},
+    report::parse,
+};
+
+/// A job of a few seconds on simulated devices.
+const JOB: &str =
+    "--width 128 --height 128 --steps 6 --hires-steps 12 --scale 4 --tile 16 --overlap 4 --seed 7 --user a";
+
+fn submitted(cluster: &Cluster, flags: &str) -> String {
+    let words: Vec<&str> = ["submit", "a house"].into_iter().chain(flags.split_whitespace()).collect();
+    let submitted = cluster.run(&words);
+    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    submitted.stdout.trim().to_owned()
+}
+
+/// The job's status, as `jobs` lists it.
+fn status(cluster: &Cluster, job: &str) -> serde_json::Value {
+    let listed = cluster.run(&["jobs", "--json"]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    let jobs = listed.stdout.lines().map(parse);
+    jobs.into_iter().find(|status| status["job"] == job).unwrap_or_else(|| panic!("no {job} in {listed:?}"))
+}
+
+/// Waits until `wanted` is true of a job's status.
+fn until(cluster: &Cluster, job: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    for _ in 0..1200 {
+        let status = status(cluster, job);
+        if wanted(&status) {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within a minute: {}", status(cluster, job));
+}
+
+fn is_done(status: &serde_json::Value) -> bool {
+    assert!(status["state"] != "failed", "{status}");
+    status["state"] == "done"
+}
+
+/// The hash of a finished job's picture.
+fn fetched(cluster: &Cluster, job: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("a.png");
+    let path = picture.display().to_string();
+    let fetched = cluster.run(&["fetch", job, "-o", &path]);
+    assert_eq!(fetched.code, Some(0), "{fetched:?}");
+    blake3::hash(&std::fs::read(picture).expect("a picture")).to_string()
+}
+
+/// The picture of a cluster that nobody disturbs.
+fn calm(flags: &str) -> String {
+    let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
+    let job = submitted(&cluster, flags);
+    until(&cluster, &job, is_done);
+    fetched(&cluster, &job)
+}
+
+fn reached(stage: &'static str, tasks: u64) -> impl Fn(&serde_json::Value) -> bool {
+    move |status| status["stage"] == stage && tasks <= status["stage_done"].as_u64().unwrap_or_default()
+}
+
+#[test]
+fn a_killed_coordinator_goes_on_with_its_jobs() {
+    let expected = calm(JOB);
+    let mut cluster = Cluster::start(&["--checkpoint", "0.3"]).with_workers(&["sim:15", "sim:25"], None);
+    let job = submitted(&cluster, JOB);
+    let mut done = 0;
+    for (stage, tasks) in [("base", 2), ("hires", 60), ("hires", 200), ("decode", 5)] {
+        until(&cluster, &job, reached(stage, tasks));
+        thread::sleep(Duration::from_millis(600));
+        let before = status(&cluster, &job)["done"].as_u64().expect("a number");
+        cluster.restart_coordinator();
+        let after = until(&cluster, &job, |status| 0 < status["done"].as_u64().unwrap_or_default());
+        let after = after["done"].as_u64().expect("a number");
+        assert!(done <= after, "what was stored is not lost: {done} {after}");
+        // Two devices make 107 tasks a second; a decode begins its round again.
+        assert!(stage == "decode" || before.saturating_sub(after) < 80, "{before} {after}");
+        done = after;
+    }
+    until(&cluster, &job, is_done);
+    assert_eq!(fetched(&cluster, &job), expected);
+    let left: Vec<_> = std::fs::read_dir(cluster.state().join("open")).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn jobs_that_are_over_are_remembered_with_their_files() {
+    let mut cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
+    let [done, cancelled] = [JOB, "--steps 900 --width 1024 --height 1024 --scale 1 --tile-base"]
+        .map(|flags| submitted(&cluster, flags));
+    assert_eq!(cluster.run(&["cancel", &cancelled]).code, Some(0));
+    let before = until(&cluster, &done, is_done);
+    let hash = fetched(&cluster, &done);
+    for _ in 0..2 {
+        cluster.restart_coordinator();
+        assert_eq!(status(&cluster, &done), before, "nothing of it has changed");
+        assert_eq!(fetched(&cluster, &done), hash);
+        assert_eq!(status(&cluster, &cancelled)["state"], "cancelled", "it does not come back");
+    }
+    let watched: Ended = cluster.run(&["watch", &done]);
+    assert_eq!(watched.code, Some(0), "{watched:?}");
+}
+
+#[test]
+fn a_job_that_waits_is_not_forgotten() {
+    let mut cluster = Cluster::start(&[]);
+    let job = submitted(&cluster, JOB);
+    cluster.restart_coordinator();
+    assert_eq!(status(&cluster, &job)["state"], "waiting");
+    cluster.add_worker("sim:0", None);
+    until(&cluster, &job, is_done);
+    assert_eq!(fetched(&cluster, &job), calm(JOB));
+}
+
+/// Told to stop, a coordinator stores how far its jobs are: nothing is done twice.
+#[test]
+fn a_coordinator_that_is_stopped_loses_no_task() {
+    let mut cluster = Cluster::start(&["--checkpoint", "600"]).with_workers(&["sim:20"], None);
+    let job = submitted(&cluster, JOB);
+    let before = until(&cluster, &job, reached("hires", 30));
+    cluster.coordinator.signal(Signal::Interrupt);
+    cluster.coordinator.join();
+    cluster.start_again();
+    let after = until(&cluster, &job, reached("hires", 1));
+    assert!(before["done"].as_u64() <= after["done"].as_u64(), "{before} {after}");
+    until(&cluster, &job, is_done);
+    assert_eq!(fetched(&cluster, &job), calm(JOB));
+}
+
+#[test]
+fn a_folder_that_another_coordinator_has() {
+    let cluster = Cluster::start(&[]);
+    let mut command = tessera_tests::program::command();
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--state"]).arg(cluster.state());
+    let second = tessera_tests::process::Running::start(&mut command).wait(Duration::from_secs(20));
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(second.stderr.contains("another coordinator has the folder"), "{}", second.stderr);
+}

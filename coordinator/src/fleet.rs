@@ -143,13 +143,13 @@ impl Fleet {
 
     /// The worker takes no more tasks, but finishes the one that it runs, its oldest. Returns the leases of the others,
     /// which are void: their tasks wait again, and this counts as no loss.
-    pub fn drain(&mut self, id: WorkerId, now: Instant) -> Vec<LeaseId> {
+    pub fn drain(&mut self, id: WorkerId) -> Vec<LeaseId> {
         let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
         worker.draining = true;
         let void: Vec<LeaseId> = worker.hands.iter().skip(1).map(|hand| hand.lease).collect();
         self.queue.leave(id);
         for &lease in &void {
-            if let Some(held) = self.void(id, lease, now)
+            if let Some(held) = self.void(id, lease)
                 && !self.has_twin(&held)
             {
                 self.queue.push(held.need);
@@ -178,7 +178,7 @@ impl Fleet {
     pub fn overdue(&self, now: Instant, silence: Duration, task_timeout: Duration) -> Vec<WorkerId> {
         let overdue = |worker: &Worker| {
             let silent = silence < now.saturating_duration_since(worker.last_seen);
-            let busy = worker.busy_since(now);
+            let busy = worker.busy_since();
             silent || busy.is_some_and(|since| task_timeout < now.saturating_duration_since(since))
         };
         self.workers.iter().filter(|(_, worker)| overdue(worker)).map(|(&id, _)| id).collect()
@@ -195,20 +195,20 @@ impl Fleet {
     }
 
     /// A job's tasks wait no more. Returns the leases that are void now, and their workers.
-    pub fn clear_job(&mut self, job: JobId, now: Instant) -> Vec<(WorkerId, LeaseId)> {
+    pub fn clear_job(&mut self, job: JobId) -> Vec<(WorkerId, LeaseId)> {
         self.queue.clear(job);
         let of_job = self.leases.iter().filter(|(_, lease)| lease.need.task.job == job);
         let mut void: Vec<_> = of_job.map(|(&id, lease)| (lease.worker, id)).collect();
         void.sort_unstable();
         for &(worker, lease) in &void {
-            let _ = self.void(worker, lease, now);
+            let _ = self.void(worker, lease);
         }
         void
     }
 
     /// A job is over. Returns what [`clear_job`](Self::clear_job) does.
-    pub fn drop_job(&mut self, job: JobId, now: Instant) -> Vec<(WorkerId, LeaseId)> {
-        let void = self.clear_job(job, now);
+    pub fn drop_job(&mut self, job: JobId) -> Vec<(WorkerId, LeaseId)> {
+        let void = self.clear_job(job);
         self.queue.remove(job);
         void
     }
@@ -235,7 +235,7 @@ impl Fleet {
     }
 
     /// An outcome is good. Returns the task's other lease, which is void now, and its worker.
-    pub fn accept(&mut self, lease: &Lease, now: Instant) -> Option<(WorkerId, LeaseId)> {
+    pub fn accept(&mut self, lease: &Lease) -> Option<(WorkerId, LeaseId)> {
         self.queue.accepted(lease.need.task.job);
         let twin = lease.twin?;
         let stays = self.workers.get(&lease.worker).is_some_and(|worker| !worker.draining);
@@ -243,7 +243,7 @@ impl Fleet {
             self.queue.move_line(line, lease.worker);
         }
         let worker = self.leases.get(&twin)?.worker;
-        let _ = self.void(worker, twin, now);
+        let _ = self.void(worker, twin);
         Some((worker, twin))
     }
 
@@ -270,8 +270,11 @@ impl Fleet {
     }
 
     /// There is no work behind a lease: it is as if it had not been given.
-    pub fn discard(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) {
-        let _ = self.void(worker, lease, now);
+    pub fn discard(&mut self, worker: WorkerId, lease: LeaseId) {
+        let _ = self.void(worker, lease);
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.forget(lease);
+        }
     }
 
     /// Workers of a model that do not have a tensor. They count as having it from now on: it must be sent to them.
@@ -335,10 +338,10 @@ impl Fleet {
     }
 
     /// Takes a lease away from its worker.
-    fn void(&mut self, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Lease> {
+    fn void(&mut self, worker: WorkerId, lease: LeaseId) -> Option<Lease> {
         let held = self.leases.remove(&lease)?;
         if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.release(lease, now);
+            worker.release(lease);
         }
         self.queue.settle(held.need.task.job, held.paid, None);
         if let Some(twin) = held.twin.and_then(|twin| self.leases.get_mut(&twin)) {

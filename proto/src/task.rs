@@ -171,6 +171,8 @@ pub enum FailureKind {
     Unsupported,
     /// Anything else that the engine reports.
     Engine,
+    /// The coordinator has withdrawn the task: the device is free again.
+    Withdrawn,
 }
 
 // === impl Answer ===

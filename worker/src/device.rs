@@ -9,12 +9,14 @@
 
 use std::{collections::VecDeque, sync::mpsc::sync_channel, thread, time::Duration};
 
-use tessera_proto::{Answer, Assignment, Digest, Failure, LeaseId, Outcome, Tensor, Work};
+use tessera_proto::{Answer, Assignment, Digest, Failure, FailureKind, LeaseId, Outcome, Tensor, Work};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::mpsc::{self, error::TryRecvError},
-    time::{Instant, sleep},
+    time::Instant,
 };
+
+use crate::halt::Halt;
 
 /// What runs tasks: the engine with everything around it.
 pub trait Runner: Send + 'static {
@@ -62,7 +64,8 @@ pub enum Order {
     },
     /// Run a task after those before it.
     Run(Assignment),
-    /// Do not begin the task of this lease.
+    /// Nobody wants the task of this lease: it is not begun, or stopped at the next operator of its network. It is answered
+    /// all the same, so that everyone knows when the device is free.
     Withdraw {
         /// The lease.
         lease: LeaseId,
@@ -78,6 +81,7 @@ pub enum Order {
 #[derive(Debug, Clone)]
 pub struct Device {
     orders: mpsc::UnboundedSender<Order>,
+    halt: Halt,
 }
 
 /// The device's loop is gone, which only a panic in it can cause.
@@ -89,6 +93,7 @@ pub struct Gone;
 
 impl Device {
     /// Builds the runner where it will run, waits until that is done, and lets it begin; each outcome goes to `outcomes`.
+    /// A runner whose network calls can be ended early takes the [`Halt`].
     ///
     /// To be called where waiting is allowed, on a thread that belongs to a tokio runtime.
     ///
@@ -98,7 +103,7 @@ impl Device {
     /// # Panics
     /// Outside a tokio runtime, or when the system cannot start a thread.
     pub fn start<R, E>(
-        build: impl FnOnce() -> Result<R, E> + Send + 'static,
+        build: impl FnOnce(Halt) -> Result<R, E> + Send + 'static,
         outcomes: mpsc::Sender<Outcome>,
     ) -> Result<Self, E>
     where
@@ -107,16 +112,19 @@ impl Device {
     {
         let runtime = Handle::current();
         let (orders, inbox) = mpsc::unbounded_channel();
+        let halt = Halt::default();
+        let way = Way { inbox, outcomes, halt: halt.clone() };
         if is_shared(&runtime) {
-            runtime.spawn(serve(build()?, inbox, outcomes));
-            return Ok(Self { orders });
+            runtime.spawn(serve(build(halt.clone())?, way));
+            return Ok(Self { orders, halt });
         }
         let (ready, built) = sync_channel(1);
-        let body = move || match build() {
+        let given = halt.clone();
+        let body = move || match build(given) {
             Ok(runner) => {
                 // The starter waits for this message, so it cannot be gone.
                 let _ = ready.send(Ok(()));
-                runtime.block_on(serve(runner, inbox, outcomes));
+                runtime.block_on(serve(runner, way));
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -127,7 +135,7 @@ impl Device {
             .spawn(body)
             .expect("the system can start one more thread");
         built.recv().unwrap_or_else(|_| Err(Gone.into()))?;
-        Ok(Self { orders })
+        Ok(Self { orders, halt })
     }
 
     /// Tells the loop something.
@@ -135,7 +143,14 @@ impl Device {
     /// # Errors
     /// It is gone.
     pub fn tell(&self, order: Order) -> Result<(), Gone> {
-        self.orders.send(order).map_err(|_| Gone)
+        let withdrawn = match &order {
+            Order::Withdraw { lease } => Some(*lease),
+            _ => None,
+        };
+        self.orders.send(order).map_err(|_| Gone)?;
+        // After it: the loop hears of a task that is about to begin, the halt of one that has begun.
+        withdrawn.into_iter().for_each(|lease| self.halt.stop(lease));
+        Ok(())
     }
 }
 
@@ -144,57 +159,93 @@ fn is_shared(runtime: &Handle) -> bool {
     runtime.runtime_flavor() == RuntimeFlavor::CurrentThread
 }
 
-/// Runs tasks in the order of their arrival until all senders are gone.
-async fn serve(
-    mut runner: impl Runner,
-    mut inbox: mpsc::UnboundedReceiver<Order>,
+/// What the loop is connected to.
+struct Way {
+    inbox: mpsc::UnboundedReceiver<Order>,
     outcomes: mpsc::Sender<Outcome>,
-) {
+    halt: Halt,
+}
+
+/// Runs tasks in the order of their arrival until all senders are gone.
+async fn serve(mut runner: impl Runner, way: Way) {
+    let Way { mut inbox, outcomes, halt } = way;
     let mut waiting: VecDeque<Assignment> = VecDeque::new();
     loop {
         // All that was said is heard before the next task begins, so that a withdrawn one does not.
-        loop {
-            let order = match inbox.try_recv() {
-                Ok(order) => order,
-                Err(TryRecvError::Empty) if waiting.is_empty() => match inbox.recv().await {
-                    Some(order) => order,
-                    None => return,
-                },
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
-            };
-            obey(order, &mut runner, &mut waiting);
+        let said = match inbox.try_recv() {
+            Err(TryRecvError::Empty) if waiting.is_empty() => Some(inbox.recv().await),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(None),
+            Ok(order) => Some(Some(order)),
+        };
+        match said {
+            Some(None) => return,
+            Some(Some(order)) => {
+                obey(order, &mut runner, &mut waiting, &outcomes).await;
+                continue;
+            }
+            None => {}
         }
-        if let Some(Assignment { lease, work }) = waiting.pop_front() {
-            let started = Instant::now();
-            let (result, busy) = match runner.run(work) {
-                Ok(Ran { answer, busy, unspent }) => {
-                    pass(unspent).await;
-                    (Ok(answer), busy)
-                }
-                Err(failure) => (Err(failure), started.elapsed()),
-            };
-            // Outcomes of a worker that is ending go nowhere.
-            let _ = outcomes.send(Outcome { lease, busy, result }).await;
+        let Some(next) = waiting.front() else { continue };
+        halt.begin(next.lease);
+        // What was said before we began does not stop us, what is said from now on does.
+        if !inbox.is_empty() {
+            continue;
         }
+        let Some(Assignment { lease, work }) = waiting.pop_front() else { continue };
+        let outcome = run(&mut runner, lease, work, &halt).await;
+        halt.end();
+        // Outcomes of a worker that is ending go nowhere.
+        let _ = outcomes.send(outcome).await;
     }
 }
 
-/// Lets time pass. A thread of one's own sleeps to the microsecond, where the runtime's timers count milliseconds.
-async fn pass(time: Duration) {
+/// Runs a task to its end, or until it is stopped.
+async fn run(runner: &mut impl Runner, lease: LeaseId, work: Work, halt: &Halt) -> Outcome {
+    let started = Instant::now();
+    let (result, busy) = match runner.run(work) {
+        Ok(Ran { answer, busy, unspent }) => {
+            pass(unspent, halt).await;
+            (Ok(answer), busy)
+        }
+        Err(failure) => (Err(failure), started.elapsed()),
+    };
+    if halt.is_stopped() { void(lease, started.elapsed()) } else { Outcome { lease, busy, result } }
+}
+
+/// The answer to a task that nobody wants, and that took so long all the same.
+fn void(lease: LeaseId, busy: Duration) -> Outcome {
+    let message = "the task was withdrawn".to_owned();
+    Outcome { lease, busy, result: Err(Failure { kind: FailureKind::Withdrawn, message }) }
+}
+
+/// Lets time pass.
+async fn pass(time: Duration, halt: &Halt) {
     match is_shared(&Handle::current()) {
         _ if time.is_zero() => {}
-        true => sleep(time).await,
-        false => thread::sleep(time),
+        true => halt.wait(time).await,
+        false => halt.sleep(time),
     }
 }
 
-fn obey(order: Order, runner: &mut impl Runner, waiting: &mut VecDeque<Assignment>) {
+async fn obey(
+    order: Order,
+    runner: &mut impl Runner,
+    waiting: &mut VecDeque<Assignment>,
+    outcomes: &mpsc::Sender<Outcome>,
+) {
     match order {
         Order::Keep { digest, tensor } => runner.keep(digest, tensor),
         Order::Forget { digest } => runner.forget(digest),
         Order::Run(assignment) => waiting.push_back(assignment),
-        Order::Withdraw { lease } => waiting.retain(|assignment| assignment.lease != lease),
+        Order::Withdraw { lease } => {
+            let before = waiting.len();
+            waiting.retain(|assignment| assignment.lease != lease);
+            if waiting.len() < before {
+                // As above.
+                let _ = outcomes.send(void(lease, Duration::ZERO)).await;
+            }
+        }
         Order::Reset { done } => {
             waiting.clear();
             runner.forget_all();
@@ -232,7 +283,7 @@ mod tests {
     fn started(seconds: u64) -> (Device, Sender<()>, mpsc::Receiver<Outcome>) {
         let (open, gate) = channel();
         let (report, outcomes) = mpsc::channel(8);
-        let device = Device::start(move || Ok::<_, Gone>(Gate(gate, seconds)), report).unwrap();
+        let device = Device::start(move |_| Ok::<_, Gone>(Gate(gate, seconds)), report).unwrap();
         (device, open, outcomes)
     }
 
@@ -247,7 +298,28 @@ mod tests {
         // The first task is running or about to; the second is behind it either way.
         device.tell(Order::Withdraw { lease: LeaseId::new(2) }).unwrap();
         (0..2).for_each(|_| open.send(()).unwrap());
-        assert_eq!([lease(&mut outcomes).await, lease(&mut outcomes).await], [1, 3]);
+        let mut ended = Vec::new();
+        for _ in 0..3 {
+            let Outcome { lease, result, .. } = outcomes.recv().await.unwrap();
+            ended.push((lease.get(), result.err().map(|failure| failure.kind)));
+        }
+        ended.sort_unstable_by_key(|&(lease, _)| lease);
+        assert_eq!(ended, [(1, None), (2, Some(FailureKind::Withdrawn)), (3, None)]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_withdrawn_task_that_runs_is_stopped() {
+        let (device, open, mut outcomes) = started(3600);
+        device.tell(order(1)).unwrap();
+        open.send(()).unwrap();
+        device.tell(order(2)).unwrap();
+        open.send(()).unwrap();
+        for lease in [1, 2] {
+            device.tell(Order::Withdraw { lease: LeaseId::new(lease) }).unwrap();
+            let ended = outcomes.recv().await.unwrap();
+            assert_eq!(ended.lease.get(), lease);
+            assert_eq!(ended.result.unwrap_err().kind, FailureKind::Withdrawn);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -269,8 +341,21 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_runner_that_cannot_be_built_is_an_error() {
-        let build = || Err::<Gate, _>(Gone);
+        let build = |_| Err::<Gate, _>(Gone);
         assert_eq!(Device::start(build, mpsc::channel(1).0).unwrap_err(), Gone);
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_task_is_stopped_on_a_runtime_of_one_thread() {
+        tokio::time::pause();
+        let (device, open, mut outcomes) = started(3600);
+        device.tell(order(1)).unwrap();
+        open.send(()).unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        device.tell(Order::Withdraw { lease: LeaseId::new(1) }).unwrap();
+        let ended = outcomes.recv().await.unwrap();
+        assert!(ended.busy < Duration::from_secs(6), "{:?}", ended.busy);
+        assert_eq!(ended.result.unwrap_err().kind, FailureKind::Withdrawn);
     }
 
     #[tokio::test]

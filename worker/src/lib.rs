@@ -4,12 +4,14 @@
 //! - [`model`]: what lies in a model folder; [`text`]: prompts to tokens.
 //! - [`graph`]: ONNX graphs, read with bounds and rewritten (pure); [`engine`]: what runs them.
 //! - [`task`]: what a worker can be asked for; [`device`]: the loop that does it.
+//! - [`halt`]: how a task that runs is stopped.
 //! - `link`: the stream to the coordinator; `heartbeat`: its signs of life.
 
 pub mod device;
 pub mod engine;
 pub mod exact;
 pub mod graph;
+pub mod halt;
 mod heartbeat;
 mod link;
 pub mod model;
@@ -34,6 +36,7 @@ use tonic::transport::{self, Channel, Endpoint};
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, Vae, library::Places};
 use exact::{GraphStages, SimulatedStages, Spill};
+use halt::Halt;
 use link::Link;
 use model::{HashCache, ModelFolder};
 use runner::{ModelRunner, Texts};
@@ -233,7 +236,7 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
         }
         let facts = ModelFacts::simulated();
         let (width, scale) = (facts.embedding_width as usize, facts.vae_scale as usize);
-        let build = move || {
+        let build = move |_| {
             let engine = Box::new(Simulated::new(pace, width));
             let runner = ModelRunner::new(engine, Texts::Simulated, scale);
             let runner = runner.with_stages(Vae::Decoder, Box::new(SimulatedStages));
@@ -248,19 +251,18 @@ fn start(options: &Options, report: mpsc::Sender<Outcome>) -> Result<(Device, Mo
     let engine_options = engine::Options { device: options.device, fuse: options.fuse };
     let facts = folder.facts().clone();
     let spill = options.spill.clone();
-    let build = move || load(&folder, runtime, engine_options, &spill);
+    let build = move |halt| load(&folder, (runtime, engine_options, halt), &spill);
     Ok((Device::start(build, report)?, facts))
 }
 
 /// Loads and checks every network of a folder: a damaged one is refused now, not in the middle of a job.
 fn load(
     folder: &ModelFolder,
-    runtime: Runtime,
-    options: engine::Options,
+    (runtime, options, halt): (Runtime, engine::Options, Halt),
     spill: &Spill,
 ) -> Result<ModelRunner, Error> {
     let tokenizer = Tokenizer::open(folder.tokenizer(), folder.vocab_size())?;
-    let mut engine = OnnxEngine::new(runtime, options)?;
+    let mut engine = OnnxEngine::new(runtime, options)?.with_halt(halt);
     for (network, file) in folder.graphs() {
         engine.add(network.clone(), file);
         let fused = engine.load(network)?;

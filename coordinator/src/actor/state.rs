@@ -310,7 +310,7 @@ impl State {
     }
 
     fn end(&mut self, id: JobId, state: JobState, failure: Option<JobFailure>, now: Instant) {
-        self.withdraw(id, now);
+        self.withdraw(id);
         if let Some(entry) = self.jobs.get_mut(&id) {
             let (status, files) = entry.end(state, failure, now);
             match &self.keeper {

@@ -172,7 +172,7 @@ impl Fleet {
     fn take_back(&mut self, id: WorkerId, now: Instant, placement: &mut Placement) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
         let stranded = self.peers(worker).filter_map(|(other, peer)| {
-            let &Hand { lease, class, .. } = peer.behind(now).next()?;
+            let &Hand { lease, class, .. } = peer.behind().next()?;
             let waits = peer.remaining(now);
             let sooner = WORTH * worker.expected(class, now)? + GRACE < waits;
             let need = &self.leases.get(&lease).filter(|held| sooner && held.need.line.is_none())?.need;
@@ -180,7 +180,7 @@ impl Fleet {
         });
         let worst = stranded.max_by(|(a, ..), (b, ..)| a.total_cmp(b));
         let Some((_, other, lease)) = worst else { return false };
-        let Some(held) = self.void(other, lease, now) else { return false };
+        let Some(held) = self.void(other, lease) else { return false };
         placement.withdrawn.push((other, lease));
         self.taken_back += 1;
         self.queue.push(held.need.clone());
@@ -193,11 +193,11 @@ impl Fleet {
     fn run_twice(&mut self, id: WorkerId, now: Instant) -> Option<Order> {
         let worker = self.workers.get(&id)?;
         let late = self.peers(worker).filter_map(|(other, peer)| {
-            let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain(now))?;
+            let first = peer.hands.first().filter(|_| other != id && !peer.runs_in_vain())?;
             let takes = worker.expected(first.class, now)?;
             let worth = WORTH * takes + GRACE < peer.present(now) && peer.engine() == worker.engine();
             let held = self.leases.get(&first.lease).filter(|_| worth)?;
-            let since = now.saturating_duration_since(peer.busy_since(now)?).as_secs_f64();
+            let since = now.saturating_duration_since(peer.busy_since()?).as_secs_f64();
             let anew = held.need.line.is_none() || ANEW * takes + GRACE < since;
             let free = held.twin.is_none() && held.need.avoid != Some(id);
             (anew && free).then_some((held.need.due, first.lease))

@@ -24,7 +24,7 @@ fn need(number: u64, call: u64) -> Need {
 fn settle(fleet: &mut Fleet, worker: WorkerId, lease: LeaseId, now: Instant) -> Option<Lease> {
     match fleet.settle(worker, lease, Some(Duration::MAX), now) {
         Verdict::Current(lease) => {
-            fleet.accept(&lease, now);
+            fleet.accept(&lease);
             Some(*lease)
         }
         Verdict::Stale => None,
@@ -193,7 +193,7 @@ fn a_queued_task_has_its_own_time() {
 fn a_worker_that_says_goodbye_finishes_what_it_runs() {
     let (mut fleet, start) = (Fleet::default(), Instant::now());
     let (leaving, orders, now) = both_hands_full(&mut fleet, start);
-    assert_eq!(fleet.drain(leaving, now), [orders[1].lease]);
+    assert_eq!(fleet.drain(leaving), [orders[1].lease]);
     assert!(!fleet.is_drained(leaving));
     let other = fleet.enlist(hello("b"), now);
     assert_eq!(numbers(&assign(&mut fleet, now)), [(other.get(), 2)]);
@@ -208,7 +208,7 @@ fn leaving_in_order_is_no_loss() {
     for _ in 0..3 * MAX_LOSSES {
         let worker = fleet.enlist(hello("rolling update"), now);
         let order = assign(&mut fleet, now).remove(0);
-        fleet.drain(worker, now);
+        fleet.drain(worker);
         assert_eq!(fleet.dismiss(worker), [Loss::Requeued(order.task)]);
     }
 }
@@ -218,7 +218,7 @@ fn the_tasks_of_an_ended_job_are_void() {
     let (mut fleet, start) = (Fleet::default(), Instant::now());
     let (worker, orders, now) = both_hands_full(&mut fleet, start);
     (4..9).for_each(|number| fleet.enqueue(need(number, number)));
-    let void = fleet.drop_job(JOB, now);
+    let void = fleet.drop_job(JOB);
     assert_eq!(void, orders.iter().map(|order| (worker, order.lease)).collect::<Vec<_>>());
     assert!(assign(&mut fleet, now).is_empty());
 }
@@ -278,7 +278,7 @@ fn an_idle_worker_runs_a_late_task_too_and_the_first_result_wins() {
     let Verdict::Current(lease) = fleet.settle(b, orders[0].lease, Some(MS), now + 90 * MS) else {
         panic!("its lease holds");
     };
-    let (loser, void) = fleet.accept(&lease, now + 90 * MS).expect("the other one is withdrawn");
+    let (loser, void) = fleet.accept(&lease).expect("the other one is withdrawn");
     assert_eq!(loser, a);
     assert!(settle(&mut fleet, a, void, now + 500 * MS).is_none(), "what comes later is dropped");
 }
@@ -349,7 +349,7 @@ proptest! {
 fn a_shared_tensor_is_sent_once_to_each_worker_that_serves_the_model() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
     let [first, second, leaving] = ["a", "b", "c"].map(|name| fleet.enlist(hello(name), now));
-    fleet.drain(leaving, now);
+    fleet.drain(leaving);
     let digest = Digest::new([7; 32]);
     let model = ModelFacts::simulated().hash;
     assert_eq!(fleet.lacking([9; 32], digest), [], "nobody serves that one");
@@ -360,13 +360,28 @@ fn a_shared_tensor_is_sent_once_to_each_worker_that_serves_the_model() {
 }
 
 #[test]
-fn a_void_task_of_unknown_length_whose_outcome_never_comes_does_not_hold_its_worker_for_ever() {
+fn a_worker_is_free_when_it_says_that_it_has_stopped() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());
-    fleet.enlist(hello("a"), now);
+    let worker = fleet.enlist(hello("a"), now);
     fleet.enqueue(need(1, 1));
-    assert_eq!(numbers(&assign(&mut fleet, now)), [(1, 1)]);
-    fleet.drop_job(JOB, now + 100 * MS);
-    fleet.enqueue(need(2, 1));
-    assert_eq!(numbers(&assign(&mut fleet, now + 200 * MS)), [], "it may run still");
-    assert_eq!(numbers(&assign(&mut fleet, now + 10_200 * MS)), [(1, 2)]);
+    let first = assign(&mut fleet, now);
+    settle(&mut fleet, worker, first[0].lease, now + 100 * MS);
+    (2..=3).for_each(|number| fleet.enqueue(need(number, number)));
+    let running = assign(&mut fleet, now + 100 * MS)[0].lease;
+    let queued = assign(&mut fleet, now + 199 * MS)[0].lease;
+    let void = fleet.drop_job(JOB);
+    assert_eq!(
+        void.iter().map(|(_, lease)| *lease).collect::<HashSet<_>>(),
+        HashSet::from([running, queued])
+    );
+    fleet.enqueue(need(4, 1));
+    fleet.enqueue(need(5, 1));
+    assert!(matches!(fleet.settle(worker, queued, None, now + 200 * MS), Verdict::Stale));
+    assert_eq!(
+        numbers(&assign(&mut fleet, now + 200 * MS)),
+        [],
+        "that one had not begun: the other runs still"
+    );
+    assert!(matches!(fleet.settle(worker, running, None, now + 201 * MS), Verdict::Stale));
+    assert_eq!(numbers(&assign(&mut fleet, now + 201 * MS)), [(1, 4)]);
 }

@@ -27,16 +27,7 @@ const LATE: f64 = 1.5;
 /// No task is late for less than this, s: on a busy machine a message may take as long.
 pub(super) const GRACE: f64 = 0.01;
 
-/// A void task that was sent this long ago has begun, s; a newer one may never.
-const BEGUN: f64 = 0.005;
-
-/// A void task that had begun is taken to have got lost after so many times its length, and not before [`LOST`].
-const LOST_TIMES: f64 = 40.0;
-
-/// See [`LOST_TIMES`], s.
-const LOST: f64 = 10.0;
-
-/// A void task of unknown length is over after this, s, unless it is known to have begun.
+/// A task of unknown length is late after this, s.
 const UNKNOWN: f64 = 0.05;
 
 /// One attended stream.
@@ -48,8 +39,8 @@ pub struct Worker {
     last_outcome: Option<Instant>,
     /// What it holds, the oldest first: that one runs.
     pub(super) hands: Vec<Hand>,
-    /// What it runs although nobody wants it any more.
-    ghost: Option<Ghost>,
+    /// What it runs although nobody wants it any more, and since when: until it says that it has stopped.
+    ghost: Option<(Hand, Instant)>,
     pub(super) kept: HashSet<Digest>,
     pub(super) draining: bool,
     pub(super) tasks_done: u64,
@@ -67,14 +58,6 @@ pub(super) struct Hand {
     pub(super) class: Class,
     /// When it was handed out.
     pub(super) since: Instant,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ghost {
-    hand: Hand,
-    began: Instant,
-    /// Whether it had begun when it became void: its outcome will come.
-    begun: bool,
 }
 
 /// Whether a worker can take a task.
@@ -174,13 +157,13 @@ impl Worker {
 
     /// A task ended. `busy` is the time in the network, of one that succeeded. Returns how long the worker was at it.
     pub(super) fn ended(&mut self, lease: LeaseId, busy: Option<Duration>, now: Instant) -> Option<Duration> {
-        let running = self.held(lease);
+        // One that it does not hold was withdrawn before it began: what the worker runs goes on.
+        let (hand, began) = self.held(lease)?;
         // Tasks end in the order in which they were sent: what was before this one is over.
         self.ghost = None;
         self.hands.retain(|hand| hand.lease != lease);
-        let queued = running.is_some_and(|(hand, began)| hand.since < began);
+        let queued = hand.since < began;
         self.last_outcome = Some(now);
-        let (hand, began) = running?;
         let took = now.saturating_duration_since(began);
         if let Some(busy) = busy {
             self.speeds.record(hand.class, took, now);
@@ -194,37 +177,35 @@ impl Worker {
     }
 
     /// A lease of it is void.
-    pub(super) fn release(&mut self, lease: LeaseId, now: Instant) {
+    pub(super) fn release(&mut self, lease: LeaseId) {
         let held = self.held(lease);
         let first = self.hands.first().is_some_and(|hand| hand.lease == lease);
         self.hands.retain(|hand| hand.lease != lease);
-        if let Some((hand, began)) = held
-            && first
-            && self.running(now).is_none_or(|(_, other)| began <= other)
-        {
-            let begun = BEGUN.max(self.overhead) < now.saturating_duration_since(began).as_secs_f64();
-            self.ghost = Some(Ghost { hand, began, begun });
+        if first && self.ghost.is_none() {
+            self.ghost = held;
         }
+    }
+
+    /// It was never sent the task of a lease, and will not answer it.
+    pub(super) fn forget(&mut self, lease: LeaseId) {
+        self.ghost = self.ghost.filter(|(hand, _)| hand.lease != lease);
     }
 
     /// What it runs, and since when.
-    pub(super) fn running(&self, now: Instant) -> Option<(Class, Instant)> {
-        let ghost = self.ghost(now);
-        if let Some(ghost) = ghost {
-            return Some((ghost.hand.class, ghost.began));
-        }
-        self.hands.first().map(|hand| (hand.class, self.began(hand)))
+    pub(super) fn running(&self) -> Option<(Class, Instant)> {
+        let first = || self.hands.first().map(|hand| (*hand, self.began(hand)));
+        self.ghost.or_else(first).map(|(hand, began)| (hand.class, began))
     }
 
     /// Whether what it runs is void.
-    pub(super) fn runs_in_vain(&self, now: Instant) -> bool {
-        self.ghost(now).is_some()
+    pub(super) fn runs_in_vain(&self) -> bool {
+        self.ghost.is_some()
     }
 
     /// Whether it can take a task now.
     pub(super) fn room(&self, now: Instant) -> Room {
-        let Some((class, began)) = self.running(now) else { return Room::Now };
-        let in_vain = self.runs_in_vain(now);
+        let Some((class, began)) = self.running() else { return Room::Now };
+        let in_vain = self.runs_in_vain();
         if IN_HAND <= self.hands.len() + usize::from(in_vain) {
             return Room::None;
         }
@@ -239,13 +220,13 @@ impl Worker {
 
     /// Until all that it holds is done, s.
     pub(super) fn remaining(&self, now: Instant) -> f64 {
-        let behind = self.behind(now).filter_map(|hand| self.expected(hand.class, now));
+        let behind = self.behind().filter_map(|hand| self.expected(hand.class, now));
         self.present(now) + behind.sum::<f64>()
     }
 
     /// Until what it runs is done, s. What is late is taken to need as long again as it has taken so far.
     pub(super) fn present(&self, now: Instant) -> f64 {
-        let Some((class, began)) = self.running(now) else { return 0.0 };
+        let Some((class, began)) = self.running() else { return 0.0 };
         let elapsed = now.saturating_duration_since(began).as_secs_f64();
         match self.expected(class, now) {
             Some(expected) if elapsed < expected => expected - elapsed,
@@ -255,14 +236,14 @@ impl Worker {
     }
 
     /// Tasks that it holds and cannot have begun.
-    pub(super) fn behind(&self, now: Instant) -> impl Iterator<Item = &Hand> {
-        self.hands.iter().skip(usize::from(!self.runs_in_vain(now)))
+    pub(super) fn behind(&self) -> impl Iterator<Item = &Hand> {
+        self.hands.iter().skip(usize::from(!self.runs_in_vain()))
     }
 
     /// The next moment at which there is something to decide though nothing is heard: its next task is to be sent, or the
     /// present one is late, or twice as late as before.
     pub(super) fn next_turn(&self, now: Instant) -> Option<Instant> {
-        let (class, began) = self.running(now)?;
+        let (class, began) = self.running()?;
         let expected = self.expected(class, now)?;
         let elapsed = now.saturating_duration_since(began).as_secs_f64();
         let mut after = expected - self.lead(expected);
@@ -283,22 +264,8 @@ impl Worker {
     }
 
     /// Since when it is at the task of its oldest lease, or at one that is void.
-    pub(super) fn busy_since(&self, now: Instant) -> Option<Instant> {
-        let ghost = self.ghost(now).filter(|ghost| ghost.begun).map(|ghost| ghost.began);
-        ghost.or_else(|| self.hands.first().map(|hand| self.began(hand)))
-    }
-
-    /// The void task that it still runs. Of one that had not begun when it became void, no outcome may come.
-    fn ghost(&self, now: Instant) -> Option<Ghost> {
-        self.ghost.filter(|&Ghost { hand, began, begun }| {
-            if !begun {
-                return !self.is_late(hand.class, began, now);
-            }
-            // It may have been withdrawn just before it began: no outcome comes then. To be wrong about a long one costs a
-            // task that waits behind it, and that others can take back.
-            let lost = LOST_TIMES * self.expected(hand.class, now).unwrap_or_default() + LOST;
-            now.saturating_duration_since(began).as_secs_f64() < lost
-        })
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.running().map(|(_, began)| began)
     }
 
     /// How long before the end of a task the next one is sent, s.
@@ -307,8 +274,7 @@ impl Worker {
     }
 
     fn held(&self, lease: LeaseId) -> Option<(Hand, Instant)> {
-        let ghost = self.ghost.filter(|ghost| ghost.hand.lease == lease);
-        ghost.map(|ghost| (ghost.hand, ghost.began)).or_else(|| {
+        self.ghost.filter(|(hand, _)| hand.lease == lease).or_else(|| {
             let hand = self.hands.iter().find(|hand| hand.lease == lease)?;
             Some((*hand, self.began(hand)))
         })

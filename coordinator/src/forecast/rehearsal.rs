@@ -156,7 +156,7 @@ impl Rehearsal {
         match self.fleet.settle(self.machines[machine].worker, lease, Some(took), now) {
             Verdict::Stale => None,
             Verdict::Current(held) => {
-                if let Some((loser, lease)) = self.fleet.accept(&held, now) {
+                if let Some((loser, lease)) = self.fleet.accept(&held) {
                     self.withdraw(loser, lease);
                 }
                 Some((*self.task(name)?, took))

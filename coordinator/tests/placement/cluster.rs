@@ -56,12 +56,14 @@ enum Event {
     /// The running call ends.
     End {
         machine: usize,
+        lease: LeaseId,
     },
     /// An outcome arrives; `busy` ms.
     Outcome {
         worker: WorkerId,
         lease: LeaseId,
-        result: Tensor,
+        /// `None`: it was withdrawn.
+        result: Option<Tensor>,
         busy: f64,
     },
     /// The fleet wants to be asked.
@@ -154,7 +156,7 @@ impl Cluster {
         if let Some(picture) = self.pictures.get_mut(&job) {
             picture.cancel();
         }
-        let void = self.fleet.drop_job(job, self.instant());
+        let void = self.fleet.drop_job(job);
         void.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
         self.hand_out();
     }
@@ -187,16 +189,31 @@ impl Cluster {
                 self.begin(machine);
             }
             Event::Withdraw { machine, lease } => {
-                self.machines[machine].waiting.retain(|(waiting, _)| *waiting != lease);
-            }
-            Event::End { machine } => {
-                let worker = self.machines[machine].worker;
-                if let Some((lease, result, busy)) = self.machines[machine].running.take() {
-                    self.after(WAY, Event::Outcome { worker, lease, result, busy });
+                let Machine { worker, waiting, running, .. } = &mut self.machines[machine];
+                let (worker, before) = (*worker, waiting.len());
+                waiting.retain(|(waiting, _)| *waiting != lease);
+                let stopped = running.take_if(|(running, ..)| *running == lease).is_some();
+                if stopped || self.machines[machine].waiting.len() < before {
+                    self.after(WAY, Event::Outcome { worker, lease, result: None, busy: 0.0 });
                 }
                 self.begin(machine);
             }
-            Event::Outcome { worker, lease, result, busy } => self.outcome(worker, lease, &result, busy),
+            Event::End { machine, lease } => {
+                let Machine { worker, running, .. } = &mut self.machines[machine];
+                let worker = *worker;
+                if let Some((lease, result, busy)) = running.take_if(|(running, ..)| *running == lease) {
+                    self.after(WAY, Event::Outcome { worker, lease, result: Some(result), busy });
+                }
+                self.begin(machine);
+            }
+            Event::Outcome { worker, lease, result: Some(result), busy } => {
+                self.outcome(worker, lease, &result, busy);
+            }
+            Event::Outcome { worker, lease, result: None, .. } => {
+                let verdict = self.fleet.settle(worker, lease, None, self.instant());
+                assert!(matches!(verdict, Verdict::Stale), "nobody waits for it");
+                self.hand_out();
+            }
             Event::Turn => self.hand_out(),
         }
         true
@@ -233,14 +250,14 @@ impl Cluster {
         let busy = Duration::from_secs_f64(busy / 1e3);
         if let Verdict::Current(held) = self.fleet.settle(worker, lease, Some(busy), now) {
             let TaskName { job, number } = held.need.task;
-            if let Some((loser, lease)) = self.fleet.accept(&held, now) {
+            if let Some((loser, lease)) = self.fleet.accept(&held) {
                 self.withdraw(loser, lease);
             }
             if let Some(picture) = self.pictures.get_mut(&job) {
                 picture.complete(number, result).into_iter().for_each(|need| self.fleet.enqueue(need));
                 if picture.is_over() {
                     self.ended.insert(job, self.now);
-                    let void = self.fleet.drop_job(job, now);
+                    let void = self.fleet.drop_job(job);
                     void.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
                 }
             }
@@ -280,7 +297,7 @@ impl Cluster {
         let slowed = if self.draw() < slow { 5.0 } else { 1.0 };
         let takes = ms * changed * slowed * (1.0 + jitter * (2.0 * self.draw() - 1.0));
         self.machines[index].running = Some((lease, result, takes));
-        self.after(takes, Event::End { machine: index });
+        self.after(takes, Event::End { machine: index, lease });
     }
 
     fn withdraw(&mut self, worker: WorkerId, lease: LeaseId) {

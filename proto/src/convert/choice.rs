@@ -79,6 +79,7 @@ choice!("kind", task::FailureKind, wire::FailureKind {
     WrongShape <-> WrongShape,
     Unsupported <-> Unsupported,
     Engine <-> Engine,
+    Withdrawn <-> Withdrawn,
 });
 
 impl TryFrom<wire::FetchRequest> for (crate::JobId, status::Artifact) {

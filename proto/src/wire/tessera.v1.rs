@@ -530,6 +530,8 @@ pub enum FailureKind {
     Unsupported = 4,
     /// Anything else the engine reports.
     Engine = 5,
+    /// The coordinator has withdrawn the task: the device is free again.
+    Withdrawn = 6,
 }
 impl FailureKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -544,6 +546,7 @@ impl FailureKind {
             Self::WrongShape => "FAILURE_KIND_WRONG_SHAPE",
             Self::Unsupported => "FAILURE_KIND_UNSUPPORTED",
             Self::Engine => "FAILURE_KIND_ENGINE",
+            Self::Withdrawn => "FAILURE_KIND_WITHDRAWN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -555,6 +558,7 @@ impl FailureKind {
             "FAILURE_KIND_WRONG_SHAPE" => Some(Self::WrongShape),
             "FAILURE_KIND_UNSUPPORTED" => Some(Self::Unsupported),
             "FAILURE_KIND_ENGINE" => Some(Self::Engine),
+            "FAILURE_KIND_WITHDRAWN" => Some(Self::Withdrawn),
             _ => None,
         }
     }

@@ -13,7 +13,10 @@ use std::{
 use tessera_proto::Tensor;
 
 use super::{DeviceSpec, Engine, Error, Named, Network, Runtime, Vae};
-use crate::graph::{GraphFacts, attention::Fused, staged::Staged};
+use crate::{
+    graph::{GraphFacts, attention::Fused, staged::Staged},
+    halt::Halt,
+};
 use session::Session;
 
 /// How networks are loaded.
@@ -29,6 +32,7 @@ pub struct Options {
 pub struct OnnxEngine {
     runtime: Runtime,
     options: Options,
+    halt: Halt,
     files: HashMap<Network, PathBuf>,
     sessions: HashMap<Network, Session>,
     /// Networks in stages, and the files that they were cut from.
@@ -44,7 +48,14 @@ impl OnnxEngine {
     /// The library lacks what the device needs.
     pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
         provider::of(&runtime, options.device)?;
-        Ok(Self { runtime, options, files: HashMap::new(), sessions: HashMap::new(), stages: HashMap::new() })
+        let (files, sessions, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { runtime, options, halt: Halt::default(), files, sessions, stages })
+    }
+
+    /// The same, whose calls can be ended by this.
+    #[must_use]
+    pub fn with_halt(self, halt: Halt) -> Self {
+        Self { halt, ..self }
     }
 
     /// Names the graph file of a network; replaces an earlier one.
@@ -112,7 +123,8 @@ impl Engine for OnnxEngine {
         inputs: &[Named<'_>],
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, Error> {
-        self.session(network)?.run(inputs, outputs)
+        let halt = self.halt.clone();
+        self.session(network)?.run(inputs, outputs, &halt)
     }
 }
 

@@ -57,6 +57,45 @@ fn unet(engine: &mut OnnxEngine, shape: [usize; 4]) -> Tensor {
     engine.run(&Network::Unet, &inputs, &["out_sample"]).unwrap().pop().unwrap()
 }
 
+/// A call of seconds ends within a fraction of itself, and the network is as good as before.
+#[test]
+fn a_call_that_is_stopped_ends_early() {
+    let halt = crate::halt::Halt::default();
+    let mut engine =
+        engine(Network::Unet, models().join("tiny-sd15/unet/model.onnx"), true).with_halt(halt.clone());
+    let small = unet(&mut engine, [1, 4, 16, 16]);
+    let lease = tessera_proto::LeaseId::new(1);
+    let large = waves(&[1, 4, 256, 256], 0.37);
+    let states = waves(&[1, 77, 32], 0.11);
+    let mut call = |stop_after: Option<Duration>| {
+        halt.begin(lease);
+        let began = std::time::Instant::now();
+        let result = std::thread::scope(|scope| {
+            if let Some(after) = stop_after {
+                let halt = halt.clone();
+                scope.spawn(move || {
+                    std::thread::sleep(after);
+                    halt.stop(lease);
+                });
+            }
+            let inputs = [
+                Named { name: "sample", value: Value::Tensor(&large) },
+                Named { name: "timestep", value: Value::PerItem { value: 501.5, count: 1 } },
+                Named { name: "encoder_hidden_states", value: Value::Tensor(&states) },
+            ];
+            engine.run(&Network::Unet, &inputs, &["out_sample"])
+        });
+        let took = began.elapsed();
+        (result, halt.end(), took)
+    };
+    let (whole, stopped, took) = call(None);
+    assert!(whole.is_ok() && !stopped);
+    let (broken, stopped, early) = call(Some(took / 10));
+    assert!(broken.is_err() && stopped, "it did not end by itself");
+    assert!(early < took / 2, "{early:?} of {took:?}");
+    assert_eq!(unet(&mut engine, [1, 4, 16, 16]), small, "the next call is as good as the first");
+}
+
 fn distance(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.shape(), b.shape());
     a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -49,6 +49,8 @@ impl State {
         for order in orders {
             let Order { worker, lease, task, reason, .. } = order;
             let Some((stage, work)) = self.work(&order, now) else {
+                // The worker never hears of it.
+                self.fleet.discard(worker, lease);
                 continue;
             };
             tracing::trace!(%worker, job = %task.job, task = task.number.0, "task sent");
@@ -100,17 +102,14 @@ impl State {
 
     /// Makes an order's work, and says of which stage it is, after sending the tensors that it names.
     fn work(&mut self, order: &Order, now: Instant) -> Option<(Stage, Work)> {
-        let Order { worker, lease, task, send, .. } = order;
+        let Order { worker, task, send, .. } = order;
         let job = self.jobs.get_mut(&task.job)?.job()?;
         let tensors: Vec<_> = send.iter().filter_map(|&digest| Some((digest, job.tensor(digest)?))).collect();
         let (stage, work) = (job.progress().stage, job.work(task.number));
         let work = match work {
             Ok(Some(work)) => work,
-            // Cannot happen while leases and jobs agree; a lease for nothing must not block the worker.
-            Ok(None) => {
-                self.fleet.discard(*worker, *lease, now);
-                return None;
-            }
+            // Cannot happen while leases and jobs agree.
+            Ok(None) => return None,
             Err(error) => {
                 self.fail(task.job, cluster(error.to_string()), now);
                 return None;

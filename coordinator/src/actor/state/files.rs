@@ -33,7 +33,7 @@ impl State {
     pub(super) fn finish_files(&mut self, id: JobId, output: Output, now: Instant) {
         // The last look at the job: saving is what people see from here on.
         self.refresh(id, now);
-        self.withdraw(id, now);
+        self.withdraw(id);
         let Some(entry) = self.jobs.get_mut(&id) else {
             return;
         };

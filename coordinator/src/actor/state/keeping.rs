@@ -98,7 +98,7 @@ impl State {
     /// A job that cannot be written now goes back to where it was last stored, and on from there in a while.
     pub(super) fn suspend(&mut self, id: JobId, why: &str, now: Instant) {
         tracing::warn!(job = %id, why, "the job is paused");
-        self.withdraw(id, now);
+        self.withdraw(id);
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.suspend(now + REST);
             entry.pause(Some(&format!("paused: {why}")));
@@ -143,14 +143,14 @@ impl State {
     /// Forgets a job that is not ours.
     fn drop_job(&mut self, id: JobId, now: Instant) {
         tracing::warn!(job = %id, "the job is not ours");
-        self.withdraw(id, now);
+        self.withdraw(id);
         self.jobs.remove(&id);
         self.begin_waiting(now);
     }
 
     /// No task of a job is wanted any more, nor anything that workers keep for it.
-    pub(super) fn withdraw(&mut self, id: JobId, now: Instant) {
-        for (worker, lease) in self.fleet.drop_job(id, now) {
+    pub(super) fn withdraw(&mut self, id: JobId) {
+        for (worker, lease) in self.fleet.drop_job(id) {
             self.tell(worker, ToWorker::Withdraw { lease });
         }
         self.release_tensors(id);

@@ -22,7 +22,7 @@ impl State {
         match message {
             FromWorker::Hello(_) | FromWorker::Heartbeat => {}
             FromWorker::Goodbye => {
-                for lease in self.fleet.drain(worker, now) {
+                for lease in self.fleet.drain(worker) {
                     self.tell(worker, ToWorker::Withdraw { lease });
                 }
             }
@@ -61,7 +61,7 @@ impl State {
                     busy,
                     bytes,
                 });
-                if let Some((loser, lease)) = self.fleet.accept(&lease, now) {
+                if let Some((loser, lease)) = self.fleet.accept(&lease) {
                     self.tell(loser, ToWorker::Withdraw { lease });
                     self.outrun.insert(lease, Outrun { job: id, task: number, place });
                 }
@@ -201,7 +201,7 @@ impl State {
                 Action::Share(digests) => self.shared.push((id, digests)),
                 Action::Release(digest) => self.release(id, &[digest]),
                 Action::Withdraw { forget } => {
-                    for (worker, lease) in self.fleet.clear_job(id, now) {
+                    for (worker, lease) in self.fleet.clear_job(id) {
                         self.tell(worker, ToWorker::Withdraw { lease });
                     }
                     self.release(id, &[forget]);

@@ -13,6 +13,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -32,10 +33,13 @@ use super::{
     Options, input,
     provider::{self, Provider},
 };
-use crate::graph::{
-    GraphFacts, Model,
-    attention::{self, Fused},
-    limits,
+use crate::{
+    graph::{
+        GraphFacts, Model,
+        attention::{self, Fused},
+        limits,
+    },
+    halt::Halt,
 };
 
 /// The session option that says where a graph given in memory finds its weights.
@@ -120,8 +124,13 @@ impl Session {
         self.fused
     }
 
-    /// Runs the network once.
-    pub(super) fn run(&mut self, inputs: &[Named<'_>], outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
+    /// Runs the network once, or until its task is stopped.
+    pub(super) fn run(
+        &mut self,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+        halt: &Halt,
+    ) -> Result<Vec<Tensor>, Error> {
         let network = &self.network;
         let failed = |error: ort::Error| Error::of_run(network, || input::describe(inputs), error.message());
         if let Some(&absent) = outputs.iter().find(|name| self.facts.output(name).is_none()) {
@@ -131,10 +140,24 @@ impl Session {
             });
         }
         let converted = input::convert(network, &self.facts, inputs)?;
-        let selector =
-            outputs.iter().fold(OutputSelector::no_default(), |selector, &name| selector.with(name));
-        let options = RunOptions::new().map_err(failed)?.with_outputs(selector);
-        let results = self.session.run_with_options(converted, &options).map_err(failed)?;
+        let (plain, choosy);
+        // Only options that choose no outputs may be reached from another thread. Those that do are a text encoder's, whose
+        // calls are short.
+        let results = if outputs.len() == self.facts.outputs.len() {
+            plain = Arc::new(RunOptions::new().map_err(failed)?);
+            let end = Arc::clone(&plain);
+            let _call = halt.call(move || {
+                if let Err(error) = end.terminate() {
+                    tracing::warn!(%error, "a network call cannot be ended");
+                }
+            });
+            self.session.run_with_options(converted, &*plain).map_err(failed)?
+        } else {
+            let selector =
+                outputs.iter().fold(OutputSelector::no_default(), |selector, &name| selector.with(name));
+            choosy = RunOptions::new().map_err(failed)?.with_outputs(selector);
+            self.session.run_with_options(converted, &choosy).map_err(failed)?
+        };
         let take = |name: &&str| {
             let reason = || format!("output {name:?} did not come back");
             let value = results.get(name).ok_or_else(reason);

@@ -8,7 +8,7 @@ mod render;
 mod spill;
 mod vae;
 
-pub(crate) use bench::{BenchArgs, BenchCommand, ScalingArgs};
+pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, ScalingArgs};
 pub(crate) use cluster::{
     ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };

@@ -5,11 +5,13 @@
 
 mod arena;
 mod case;
+mod chaos;
 mod peer;
 mod real;
 
 pub(crate) use arena::Arena;
 pub(crate) use case::{Case, Quantity, table};
+pub(crate) use chaos::Chaos;
 pub(crate) use peer::ratio;
 pub(crate) use real::speedup;
 

@@ -271,6 +271,13 @@ fn fault(address: &Address, status: &Status) -> Error {
 
 // === impl Error ===
 
+impl Error {
+    /// Whether the same question may be answered later: the coordinator is gone, or going, at the moment.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Lost { .. } | Self::Short { .. })
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {

@@ -59,6 +59,7 @@ pub(crate) const fn style(command: &Command) -> Style {
         },
         Command::Bench(args) => match &args.command {
             BenchCommand::Scaling(args) => Style::of(args.json, false),
+            BenchCommand::Chaos(args) => Style::of(args.json, false),
         },
         Command::Doctor(args) => Style::of(args.json, false),
         Command::Coordinator(_) | Command::Worker(_) => Style::People,

@@ -34,9 +34,19 @@ impl Cluster {
     /// It does not.
     #[must_use]
     pub fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    /// The same with variables set for this coordinator, and not for the ones after it.
+    ///
+    /// # Panics
+    /// It does not listen.
+    #[must_use]
+    pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let [artifacts, state] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let coordinator = Running::start(&mut coordinator("127.0.0.1:0", &artifacts, &state, &flags));
+        let mut command = coordinator("127.0.0.1:0", &artifacts, &state, &flags);
+        let coordinator = Running::start(command.envs(variables.iter().copied()));
         let url = coordinator.line(START, |line| line.starts_with("http://"));
         Self { workers: Vec::new(), coordinator, url, artifacts, state, flags }
     }

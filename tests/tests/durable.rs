@@ -90,6 +90,71 @@ fn a_killed_coordinator_goes_on_with_its_jobs() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The coordinator dies at a named point of the way to the disk; whatever it had said is true afterwards, and the picture
+/// is the same.
+#[test]
+fn a_coordinator_may_die_at_any_point_of_its_writing() {
+    let expected = calm(JOB);
+    // The point, and which of its passages kills: a specification is the first that is put on the shelf.
+    let points = [
+        ("shelf-begin", 1),
+        ("shelf-written", 1),
+        ("shelf-named", 1),
+        ("admit-shelved", 1),
+        ("admit-listed", 1),
+        ("shelf-begin", 2),
+        ("shelf-written", 2),
+        ("shelf-named", 3),
+        ("checkpoint-listed", 1),
+        ("checkpoint-listed", 3),
+        ("files-written", 1),
+        ("picture-named", 1),
+        ("end-begin", 1),
+        ("end-listed", 1),
+    ];
+    for (point, passage) in points {
+        let fail = format!("{point}={}*off->return", passage - 1);
+        let flags = ["--checkpoint", "0.2"];
+        let mut cluster =
+            Cluster::start_with(&flags, &[("FAILPOINTS", &fail)]).with_workers(&["sim:2"], None);
+        let words: Vec<&str> = ["submit", "a house"].into_iter().chain(JOB.split_whitespace()).collect();
+        let submitted = cluster.run(&words);
+        cluster.coordinator.join();
+        cluster.start_again();
+        let job = match submitted.code {
+            Some(0) => submitted.stdout.trim().to_owned(),
+            // It was never acknowledged: it may be there or not.
+            _ => match parse(&cluster.run(&["jobs", "--json"]).stdout)["job"].as_str() {
+                Some(job) => job.to_owned(),
+                None => continue,
+            },
+        };
+        until(&cluster, &job, is_done);
+        assert_eq!(fetched(&cluster, &job), expected, "{point}, passage {passage}");
+        let left = std::fs::read_dir(cluster.state().join("open")).expect("a folder").count();
+        let parts = std::fs::read_dir(cluster.artifacts()).expect("a folder");
+        let parts: Vec<_> = parts.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+        assert_eq!(left, 0, "{point}, passage {passage}: nothing is left of an open job");
+        assert_eq!(parts.len(), 2, "{point}, passage {passage}: a picture and its report, {parts:?}");
+    }
+}
+
+/// The disk is full for a while: the job says so, waits, and goes on.
+#[test]
+fn a_full_disk_pauses_jobs() {
+    let full = [("FAILPOINTS", "checkpoint-full=1*off->20*return")];
+    let cluster = Cluster::start_with(&["--checkpoint", "0.2"], &full).with_workers(&["sim:10"], None);
+    let job = submitted(&cluster, JOB);
+    let paused = until(&cluster, &job, |status| status["paused"].is_string());
+    let why = paused["paused"].as_str().unwrap_or_default();
+    assert!(why.starts_with("paused: ") && why.contains("no storage space"), "{why}");
+    let table = cluster.run(&["jobs"]).stdout;
+    assert!(table.contains("no storage space"), "{table}");
+    let done = until(&cluster, &job, is_done);
+    assert!(done["paused"].is_null(), "{done}");
+    assert_eq!(fetched(&cluster, &job), calm(JOB));
+}
+
 #[test]
 fn jobs_that_are_over_are_remembered_with_their_files() {
     let mut cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);

@@ -47,8 +47,8 @@ pub use link::Error as LinkError;
 /// Outcomes that wait for the stream: no more than tasks in hand.
 const OUTCOMES: usize = 4;
 
-/// Longest pause between two attempts to reach the coordinator.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause between two attempts to reach the coordinator: one that was started again has work for all at once.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]

@@ -19,6 +19,30 @@ pub(crate) enum BenchCommand {
     ///
     /// Without --tiles and --devices: a table of cases with the bounds that they must reach; exit code 1 if one is missed.
     Scaling(Box<ScalingArgs>),
+    /// Kill workers and the coordinator at random while jobs run, and see what becomes of the jobs
+    ///
+    /// Exit code 1 if a job is lost, does not end, or has other bytes than in a run that nobody disturbs.
+    Chaos(ChaosArgs),
+}
+
+/// `tessera bench chaos`.
+#[derive(Debug, Args)]
+pub(crate) struct ChaosArgs {
+    /// Jobs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) jobs: u32,
+    /// Seconds in which processes are killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
+    pub(crate) seconds: f64,
+    /// Workers, each a process with a simulated device
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) workers: u32,
+    /// Draws who is killed when
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `tessera bench scaling`.

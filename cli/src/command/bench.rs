@@ -1,5 +1,7 @@
 //! `tessera bench`: flags in; a table of figures, each beside its bound, out.
 
+mod chaos;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -43,8 +45,14 @@ struct Row {
 /// # Errors
 /// A flag cannot be read, the cluster does not start, a bound is missed.
 pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure> {
-    let BenchCommand::Scaling(args) = args.command;
-    let cases = cases(&args)?;
+    match args.command {
+        BenchCommand::Scaling(args) => scaling(&args, output).await,
+        BenchCommand::Chaos(args) => chaos::run(&args, output).await,
+    }
+}
+
+async fn scaling(args: &ScalingArgs, output: &Output) -> Result<(), Failure> {
+    let cases = cases(args)?;
     let mut rows = Vec::new();
     let mut faults = Vec::new();
     let mut events = [Vec::new(), Vec::new()];

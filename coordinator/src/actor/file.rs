@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use fail::fail_point;
 use tessera_proto::{Artifact, JobId};
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -127,7 +128,9 @@ impl Desk {
         }
         report.trace().map(|bytes| put(Artifact::Trace, &bytes)).transpose()?;
         put(Artifact::Report, &report.ended(clock::now()).to_json()?)?;
+        fail_point!("files-written", |_| std::process::abort());
         picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
+        fail_point!("picture-named", |_| std::process::abort());
         Ok(())
     }
 

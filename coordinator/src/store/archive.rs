@@ -124,6 +124,7 @@ impl Archive {
         let kept = Kept::Checkpoint(epoch);
         self.apart(move |shelf| {
             let bytes = checkpoint.to_bytes()?;
+            fail_point!("checkpoint-full", |_| Err(io::Error::from(io::ErrorKind::StorageFull).into()));
             Ok::<_, Error>(shelf.put(job, kept, &bytes)?)
         })
         .await?;

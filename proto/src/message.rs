@@ -59,5 +59,7 @@ pub enum ToWorker {
     Withdraw {
         /// The lease.
         lease: LeaseId,
+        /// Whether it is ended if it has begun: what it would tell of the device's speed is not wanted.
+        stop: bool,
     },
 }

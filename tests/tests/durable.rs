@@ -124,8 +124,8 @@ fn a_coordinator_may_die_at_any_point_of_its_writing() {
         let job = match submitted.code {
             Some(0) => submitted.stdout.trim().to_owned(),
             // It was never acknowledged: it may be there or not.
-            _ => match parse(&cluster.run(&["jobs", "--json"]).stdout)["job"].as_str() {
-                Some(job) => job.to_owned(),
+            _ => match cluster.run(&["jobs", "--json"]).stdout.lines().next().map(parse) {
+                Some(status) => status["job"].as_str().unwrap_or_default().to_owned(),
                 None => continue,
             },
         };
@@ -142,7 +142,7 @@ fn a_coordinator_may_die_at_any_point_of_its_writing() {
 /// The disk is full for a while: the job says so, waits, and goes on.
 #[test]
 fn a_full_disk_pauses_jobs() {
-    let full = [("FAILPOINTS", "checkpoint-full=1*off->20*return")];
+    let full = [("FAILPOINTS", "checkpoint-full=1*off->4*return")];
     let cluster = Cluster::start_with(&["--checkpoint", "0.2"], &full).with_workers(&["sim:10"], None);
     let job = submitted(&cluster, JOB);
     let paused = until(&cluster, &job, |status| status["paused"].is_string());

@@ -138,17 +138,19 @@ fn a_job_that_ends_early_leaves_no_file() {
 }
 
 #[test]
-fn a_folder_that_is_gone_fails_the_job_in_a_sentence() {
+fn a_folder_that_is_gone_pauses_the_job_in_a_sentence() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
     fs::remove_dir(cluster.artifacts()).expect("an empty folder");
-    let words = ["a harbour", "--output", "out.png", "--coordinator", cluster.url()];
-    let failed = Render::words(words).flags(SMALL).failed();
-    assert_eq!((failed.ended.code, failed.left), (Some(1), Vec::new()));
-    let sentence = failed.ended.error();
-    assert!(sentence.contains("cannot be written to the coordinator's folder"), "{sentence}");
+    let words: Vec<_> = ["submit", "a harbour"].into_iter().chain(SMALL.split_whitespace()).collect();
+    let submitted = cluster.run(&words);
+    let job = submitted.stdout.trim();
+    let listed = || cluster.run(&["jobs"]).stdout;
+    while !listed().contains("cannot be written to the coordinator's folder") {
+        thread::sleep(Duration::from_millis(50));
+    }
     fs::create_dir(cluster.artifacts()).expect("the folder again");
-    let words = ["a harbour", "--output", "out.png", "--coordinator", cluster.url()];
-    let _ = Render::words(words).flags(SMALL).rendered();
+    assert_eq!(cluster.run(&["watch", job]).code, Some(0));
+    assert!(!listed().contains("cannot be written"), "it is over, and done: {}", listed());
 }
 
 #[test]

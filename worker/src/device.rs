@@ -64,11 +64,13 @@ pub enum Order {
     },
     /// Run a task after those before it.
     Run(Assignment),
-    /// Nobody wants the task of this lease: it is not begun, or stopped at the next operator of its network. It is answered
-    /// all the same, so that everyone knows when the device is free.
+    /// Nobody wants the task of this lease: it is not begun, or may be stopped at the next operator of its network. It is
+    /// answered all the same, so that everyone knows when the device is free.
     Withdraw {
         /// The lease.
         lease: LeaseId,
+        /// Whether it is stopped if it has begun.
+        stop: bool,
     },
     /// The coordinator is gone: drop the tasks not yet begun and all kept tensors.
     Reset {
@@ -143,13 +145,13 @@ impl Device {
     /// # Errors
     /// It is gone.
     pub fn tell(&self, order: Order) -> Result<(), Gone> {
-        let withdrawn = match &order {
-            Order::Withdraw { lease } => Some(*lease),
+        let stopped = match &order {
+            Order::Withdraw { lease, stop: true } => Some(*lease),
             _ => None,
         };
         self.orders.send(order).map_err(|_| Gone)?;
         // After it: the loop hears of a task that is about to begin, the halt of one that has begun.
-        withdrawn.into_iter().for_each(|lease| self.halt.stop(lease));
+        stopped.into_iter().for_each(|lease| self.halt.stop(lease));
         Ok(())
     }
 }
@@ -238,7 +240,7 @@ async fn obey(
         Order::Keep { digest, tensor } => runner.keep(digest, tensor),
         Order::Forget { digest } => runner.forget(digest),
         Order::Run(assignment) => waiting.push_back(assignment),
-        Order::Withdraw { lease } => {
+        Order::Withdraw { lease, .. } => {
             let before = waiting.len();
             waiting.retain(|assignment| assignment.lease != lease);
             if waiting.len() < before {
@@ -296,7 +298,7 @@ mod tests {
         let (device, open, mut outcomes) = started(0);
         (1..=3).for_each(|lease| device.tell(order(lease)).unwrap());
         // The first task is running or about to; the second is behind it either way.
-        device.tell(Order::Withdraw { lease: LeaseId::new(2) }).unwrap();
+        device.tell(Order::Withdraw { lease: LeaseId::new(2), stop: false }).unwrap();
         (0..2).for_each(|_| open.send(()).unwrap());
         let mut ended = Vec::new();
         for _ in 0..3 {
@@ -315,7 +317,7 @@ mod tests {
         device.tell(order(2)).unwrap();
         open.send(()).unwrap();
         for lease in [1, 2] {
-            device.tell(Order::Withdraw { lease: LeaseId::new(lease) }).unwrap();
+            device.tell(Order::Withdraw { lease: LeaseId::new(lease), stop: true }).unwrap();
             let ended = outcomes.recv().await.unwrap();
             assert_eq!(ended.lease.get(), lease);
             assert_eq!(ended.result.unwrap_err().kind, FailureKind::Withdrawn);
@@ -352,7 +354,7 @@ mod tests {
         device.tell(order(1)).unwrap();
         open.send(()).unwrap();
         tokio::time::sleep(Duration::from_secs(5)).await;
-        device.tell(Order::Withdraw { lease: LeaseId::new(1) }).unwrap();
+        device.tell(Order::Withdraw { lease: LeaseId::new(1), stop: true }).unwrap();
         let ended = outcomes.recv().await.unwrap();
         assert!(ended.busy < Duration::from_secs(6), "{:?}", ended.busy);
         assert_eq!(ended.result.unwrap_err().kind, FailureKind::Withdrawn);

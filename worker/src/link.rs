@@ -131,7 +131,7 @@ impl Link {
                 Some(ToWorker::Keep { digest, .. }) => return Err(Error::Digest { expected: digest }),
                 Some(ToWorker::Forget { digest }) => Order::Forget { digest },
                 Some(ToWorker::Assign(assignment)) => Order::Run(assignment),
-                Some(ToWorker::Withdraw { lease }) => Order::Withdraw { lease },
+                Some(ToWorker::Withdraw { lease, stop }) => Order::Withdraw { lease, stop },
             };
             device.tell(order)?;
         }

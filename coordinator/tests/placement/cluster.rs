@@ -52,6 +52,7 @@ enum Event {
     Withdraw {
         machine: usize,
         lease: LeaseId,
+        stop: bool,
     },
     /// The running call ends.
     End {
@@ -157,7 +158,7 @@ impl Cluster {
             picture.cancel();
         }
         let void = self.fleet.drop_job(job);
-        void.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
+        void.into_iter().for_each(|held| self.withdraw(held, true));
         self.hand_out();
     }
 
@@ -188,11 +189,11 @@ impl Cluster {
                 self.machines[machine].waiting.push_back((lease, result));
                 self.begin(machine);
             }
-            Event::Withdraw { machine, lease } => {
+            Event::Withdraw { machine, lease, stop } => {
                 let Machine { worker, waiting, running, .. } = &mut self.machines[machine];
                 let (worker, before) = (*worker, waiting.len());
                 waiting.retain(|(waiting, _)| *waiting != lease);
-                let stopped = running.take_if(|(running, ..)| *running == lease).is_some();
+                let stopped = running.take_if(|(running, ..)| stop && *running == lease).is_some();
                 if stopped || self.machines[machine].waiting.len() < before {
                     self.after(WAY, Event::Outcome { worker, lease, result: None, busy: 0.0 });
                 }
@@ -250,15 +251,15 @@ impl Cluster {
         let busy = Duration::from_secs_f64(busy / 1e3);
         if let Verdict::Current(held) = self.fleet.settle(worker, lease, Some(busy), now) {
             let TaskName { job, number } = held.need.task;
-            if let Some((loser, lease)) = self.fleet.accept(&held) {
-                self.withdraw(loser, lease);
+            if let Some(loser) = self.fleet.accept(&held) {
+                self.withdraw(loser, false);
             }
             if let Some(picture) = self.pictures.get_mut(&job) {
                 picture.complete(number, result).into_iter().for_each(|need| self.fleet.enqueue(need));
                 if picture.is_over() {
                     self.ended.insert(job, self.now);
                     let void = self.fleet.drop_job(job);
-                    void.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
+                    void.into_iter().for_each(|held| self.withdraw(held, true));
                 }
             }
         }
@@ -268,7 +269,7 @@ impl Cluster {
     fn hand_out(&mut self) {
         let now = self.instant();
         let Placement { withdrawn, orders } = self.fleet.assign(now);
-        withdrawn.into_iter().for_each(|(worker, lease)| self.withdraw(worker, lease));
+        withdrawn.into_iter().for_each(|held| self.withdraw(held, false));
         for order in orders {
             let machine = self.machine(order.worker);
             let result = self.pictures[&order.task.job].run(order.task.number).expect("the task is open");
@@ -300,9 +301,10 @@ impl Cluster {
         self.after(takes, Event::End { machine: index, lease });
     }
 
-    fn withdraw(&mut self, worker: WorkerId, lease: LeaseId) {
+    /// As the actor does: what has begun is stopped where its job is over.
+    fn withdraw(&mut self, (worker, lease): (WorkerId, LeaseId), stop: bool) {
         let machine = self.machine(worker);
-        self.after(WAY, Event::Withdraw { machine, lease });
+        self.after(WAY, Event::Withdraw { machine, lease, stop });
     }
 
     fn machine(&self, worker: WorkerId) -> usize {

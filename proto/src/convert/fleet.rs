@@ -108,7 +108,9 @@ impl From<ToWorker> for wire::ToWorker {
             ToWorker::Assign(Assignment { lease, work }) => {
                 Message::Assign(wire::Assign { lease: lease.get(), work: Some(work.into()) })
             }
-            ToWorker::Withdraw { lease } => Message::Withdraw(wire::Withdraw { lease: lease.get() }),
+            ToWorker::Withdraw { lease, stop } => {
+                Message::Withdraw(wire::Withdraw { lease: lease.get(), stop })
+            }
         };
         Self { message: Some(message) }
     }
@@ -139,7 +141,9 @@ impl TryFrom<wire::ToWorker> for ToWorker {
                 let work = required("assign.work", work)?.try_into()?;
                 Self::Assign(Assignment { lease: LeaseId::new(lease), work })
             }
-            Message::Withdraw(wire::Withdraw { lease }) => Self::Withdraw { lease: LeaseId::new(lease) },
+            Message::Withdraw(wire::Withdraw { lease, stop }) => {
+                Self::Withdraw { lease: LeaseId::new(lease), stop }
+            }
         })
     }
 }

@@ -231,11 +231,14 @@ pub struct Assign {
     #[prost(message, optional, tag = "2")]
     pub work: ::core::option::Option<Work>,
 }
-/// The lease is void; a task not yet begun need not be run.
+/// The lease is void; a task not yet begun is not run. It is answered all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Withdraw {
     #[prost(uint64, tag = "1")]
     pub lease: u64,
+    /// Whether a task that has begun is ended, at its network's next operator.
+    #[prost(bool, tag = "2")]
+    pub stop: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {

@@ -44,7 +44,7 @@ impl State {
     fn hand_out_once(&mut self, now: Instant) {
         let Placement { withdrawn, orders } = self.fleet.assign(now);
         for (worker, lease) in withdrawn {
-            self.tell(worker, ToWorker::Withdraw { lease });
+            self.tell(worker, ToWorker::Withdraw { lease, stop: false });
         }
         for order in orders {
             let Order { worker, lease, task, reason, .. } = order;

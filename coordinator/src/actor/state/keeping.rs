@@ -151,7 +151,7 @@ impl State {
     /// No task of a job is wanted any more, nor anything that workers keep for it.
     pub(super) fn withdraw(&mut self, id: JobId) {
         for (worker, lease) in self.fleet.drop_job(id) {
-            self.tell(worker, ToWorker::Withdraw { lease });
+            self.tell(worker, ToWorker::Withdraw { lease, stop: true });
         }
         self.release_tensors(id);
         self.outrun.retain(|_, outrun| outrun.job != id);

@@ -23,7 +23,7 @@ impl State {
             FromWorker::Hello(_) | FromWorker::Heartbeat => {}
             FromWorker::Goodbye => {
                 for lease in self.fleet.drain(worker) {
-                    self.tell(worker, ToWorker::Withdraw { lease });
+                    self.tell(worker, ToWorker::Withdraw { lease, stop: false });
                 }
             }
             FromWorker::Outcome(outcome) => self.outcome(worker, outcome, now),
@@ -62,7 +62,8 @@ impl State {
                     bytes,
                 });
                 if let Some((loser, lease)) = self.fleet.accept(&lease) {
-                    self.tell(loser, ToWorker::Withdraw { lease });
+                    // Where it runs it goes on: how long it takes is how slow its device is now.
+                    self.tell(loser, ToWorker::Withdraw { lease, stop: false });
                     self.outrun.insert(lease, Outrun { job: id, task: number, place });
                 }
                 self.apply(id, Event::Done { task: number, answer }, now);
@@ -202,7 +203,7 @@ impl State {
                 Action::Release(digest) => self.release(id, &[digest]),
                 Action::Withdraw { forget } => {
                     for (worker, lease) in self.fleet.clear_job(id) {
-                        self.tell(worker, ToWorker::Withdraw { lease });
+                        self.tell(worker, ToWorker::Withdraw { lease, stop: true });
                     }
                     self.release(id, &[forget]);
                 }

@@ -201,7 +201,9 @@ async fn past(durable: &Durable, artifacts: &Artifacts) -> Result<Past, String> 
         let shelf = Shelf::open(&durable.folder)?;
         artifacts.sweep()?;
         let mut archive = Archive::new(Jobs::open(&durable.database).await?, shelf);
-        let (open, ended) = (archive.claim(None).await?, archive.ended(actor::REMEMBERED).await?);
+        let open = archive.claim(None).await?;
+        archive.sweep().await?;
+        let ended = archive.ended(actor::REMEMBERED).await?;
         Ok(Past { archive, ended, open })
     };
     open().await.map_err(|error| error.to_string())

@@ -208,3 +208,29 @@ fn a_folder_that_another_coordinator_has() {
     assert_eq!(second.code, Some(2), "{second:?}");
     assert!(second.stderr.contains("another coordinator has the folder"), "{}", second.stderr);
 }
+
+/// Processes are killed at random for a while; `tessera bench chaos` does so for as long as one likes.
+#[test]
+fn no_job_is_lost_in_chaos() {
+    let mut command = tessera_tests::program::command();
+    command.args([
+        "bench",
+        "chaos",
+        "--jobs",
+        "6",
+        "--seconds",
+        "25",
+        "--workers",
+        "3",
+        "--seed",
+        "3",
+        "--json",
+    ]);
+    let ended = tessera_tests::process::Running::start(&mut command).wait(Duration::from_secs(240));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let after = parse(ended.stdout.trim());
+    let kills: u64 =
+        after["kills"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).sum();
+    assert!(5 < kills, "{after}");
+    assert_eq!([&after["lost"], &after["stuck"], &after["wrong_bytes"]], [0, 0, 0], "{after}");
+}

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -123,7 +124,7 @@ fn a_job_that_ends_early_leaves_no_file() {
     let deadline = Instant::now() + Duration::from_secs(60);
     while files(cluster.artifacts()).is_empty() {
         assert!(Instant::now() < deadline, "no file has begun");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     let begun = files(cluster.artifacts());
     assert!(begun.len() == 1 && begun[0].ends_with(".part"), "{begun:?}");
@@ -133,7 +134,7 @@ fn a_job_that_ends_early_leaves_no_file() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !files(cluster.artifacts()).is_empty() {
         assert!(Instant::now() < deadline, "{:?}", files(cluster.artifacts()));
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -4,7 +4,11 @@
 //! row names it, a checkpoint before its row names it, a picture before its row says that it is done; so a kill at any
 //! point leaves a job that is either not there yet or whole.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::Arc,
+};
 
 use fail::fail_point;
 use tessera_proto::{Artifact, JobId, JobSpec, JobStatus};
@@ -89,6 +93,12 @@ impl Archive {
             }
         }
         Ok(restored)
+    }
+
+    /// Removes what a killed coordinator left of jobs that are over, or were never listed. For one whose shelf it is alone.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
+        let open: HashSet<JobId> = self.held.keys().copied().collect();
+        self.apart(move |shelf| shelf.retain(&open)).await
     }
 
     /// The last jobs that are over.

@@ -1,6 +1,7 @@
 //! What open jobs need to go on: specifications and checkpoints as bytes in, whole files in a folder out.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -80,10 +81,23 @@ impl Shelf {
     /// # Errors
     /// The disk fails.
     pub(crate) fn clear(&self, job: JobId) -> io::Result<()> {
-        let name = job.to_string();
+        self.remove(|other| other == job)
+    }
+
+    /// Removes what is kept of all jobs but these.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(crate) fn retain(&self, jobs: &HashSet<JobId>) -> io::Result<()> {
+        self.remove(|job| !jobs.contains(&job))
+    }
+
+    fn remove(&self, unwanted: impl Fn(JobId) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().split('.').next() == Some(&name) {
+            let name = entry.file_name();
+            let job = name.to_string_lossy().split('.').next().and_then(|name| name.parse().ok());
+            if job.is_some_and(&unwanted) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -130,10 +144,14 @@ mod tests {
         }
         assert_eq!(shelf.get(one, Kept::Checkpoint(3)).unwrap().unwrap(), b"c", "the last one");
         assert_eq!(shelf.get(one, Kept::Checkpoint(2)).unwrap(), None);
+        shelf.retain(&HashSet::from([one, two])).unwrap();
+        assert_eq!(shelf.get(one, Kept::Checkpoint(3)).unwrap().unwrap(), b"c");
         shelf.clear(one).unwrap();
         assert_eq!(shelf.get(one, Kept::Spec).unwrap(), None);
         assert_eq!(shelf.get(two, Kept::Spec).unwrap().unwrap(), b"d");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        shelf.retain(&HashSet::from([one])).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -189,6 +189,16 @@ pub(crate) enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// Two results that would go to one file.
+    #[error("{first} and {flag} both name {}: give each a file of its own", path.display())]
+    SameFile {
+        /// The flag before.
+        first: &'static str,
+        /// The flag.
+        flag: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
     /// A list of workers that cannot be read.
     #[error("--workers {text:?}: {reason}")]
     Workers {

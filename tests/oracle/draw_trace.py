@@ -18,13 +18,24 @@ WIDTH, LEFT, ROW, GAP, HEAD = 1000, 120, 14, 4, 30
 COLOURS = ["#1b6ca8", "#8cc6ec", "#e07b39", "#f6cf9d", "#3c8d5a", "#a9dbb8"]
 
 
+def fail(text):
+    """Ends with a sentence."""
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
 def tasks(path):
     """The hires pass of a trace: devices' names by row, and its slices, begun at 0."""
-    events = json.loads(Path(path).read_text())["traceEvents"]
+    try:
+        events = json.loads(Path(path).read_text())["traceEvents"]
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}")
+    except (ValueError, KeyError, TypeError):
+        fail(f"{path} is no trace: tessera render --trace and tessera bench scaling --trace write them")
     names = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name" and e["pid"] == 1}
     slices = [e for e in events if e["ph"] == "X" and e["pid"] == 1 and e["cat"] == "hires"]
     if not slices:
-        sys.exit(f"{path}: no task of a hires pass is in this trace")
+        fail(f"{path}: no task of a hires pass is in this trace")
     start = min(e["ts"] for e in slices)
     return names, [(e["tid"], e["ts"] - start, e["dur"], e["args"]["step"] or 0, e["name"]) for e in slices]
 
@@ -53,7 +64,7 @@ def band(title, path, top, scale):
 
 def main():
     if len(sys.argv) < 3 or not all("=" in word for word in sys.argv[2:]):
-        sys.exit(__doc__)
+        fail(f"give OUT.svg, then a title and a file for each trace\n{__doc__}")
     traces = [word.rsplit("=", 1) for word in sys.argv[2:]]
     longest = max(begin + dur for _, path in traces for _, begin, dur, *_ in tasks(path)[1])
     scale = (WIDTH - LEFT - 10) / longest
@@ -62,7 +73,10 @@ def main():
         drawn, top = band(title, path, top, scale)
         parts += drawn
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" font-family="sans-serif">'
-    Path(sys.argv[1]).write_text("\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>"]) + "\n")
+    try:
+        Path(sys.argv[1]).write_text("\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>"]) + "\n")
+    except OSError as error:
+        fail(f"{sys.argv[1]} cannot be written: {error.strerror}")
 
 
 if __name__ == "__main__":

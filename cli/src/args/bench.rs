@@ -58,7 +58,7 @@ pub(crate) struct ScalingArgs {
     #[arg(long, value_name = "47,86,86", value_delimiter = ',', requires = "tiles")]
     pub(crate) devices: Vec<f64>,
     /// Steps of the hires pass, one model call of every tile each
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, requires = "tiles")]
     pub(crate) steps: u32,
     /// A call takes so much more or less, as a share
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "tiles")]

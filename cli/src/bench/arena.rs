@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use serde_json::Value;
+use tempfile::TempDir;
 use tessera_proto::{Artifact, JobId, JobSpec};
 use tokio::{
     net::TcpListener,
@@ -15,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{address::Address, client::Client, exit::Failure};
+use crate::{address::Address, client::Client, exit::Failure, local::temporary_folder};
 
 /// How long all workers may take to connect.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ pub(crate) struct Arena {
     workers: JoinSet<Result<(), tessera_worker::Error>>,
     stop: oneshot::Sender<()>,
     coordinator: JoinHandle<Result<(), tessera_coordinator::Error>>,
+    /// Ours, because it has to be gone when this process is.
+    artifacts: TempDir,
 }
 
 /// The hires pass of a job that is done.
@@ -58,6 +61,7 @@ impl Arena {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::failed)?;
         let address = listener.local_addr().map_err(Failure::failed)?;
         let address: Address = address.to_string().parse().map_err(Failure::failed)?;
+        let artifacts = temporary_folder().map_err(Failure::failed)?;
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             // A dropped sender means the same as a message.
@@ -65,7 +69,10 @@ impl Arena {
         };
         let coordinator = tokio::spawn(tessera_coordinator::serve(
             listener,
-            tessera_coordinator::Options::default(),
+            tessera_coordinator::Options {
+                artifacts: Some(artifacts.path().to_owned()),
+                ..tessera_coordinator::Options::default()
+            },
             shutdown,
         ));
         let mut workers = JoinSet::new();
@@ -91,7 +98,7 @@ impl Arena {
             }
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(Self { client, workers, stop, coordinator })
+        Ok(Self { client, workers, stop, coordinator, artifacts })
     }
 
     /// Runs jobs at once to their ends.
@@ -121,12 +128,15 @@ impl Arena {
 
     /// Ends the workers, then the coordinator.
     pub(crate) async fn stop(self) {
-        let Self { mut workers, stop, mut coordinator, .. } = self;
+        let Self { mut workers, stop, mut coordinator, artifacts, .. } = self;
         workers.shutdown().await;
         // It may be gone already.
         let _ = stop.send(());
         if timeout(CLOSE, &mut coordinator).await.is_err() {
             coordinator.abort();
+        }
+        if let Err(error) = artifacts.close() {
+            tracing::warn!("temporary files stay behind: {error}");
         }
     }
 

@@ -15,6 +15,8 @@ use crate::{
     bench::{self, Case, Measured, Order, Quantity},
     environment::Environment,
     exit::Failure,
+    interrupt::Interrupt,
+    options::trace_file,
     output::{Output, Style},
 };
 
@@ -45,14 +47,21 @@ struct Row {
 /// # Errors
 /// A flag cannot be read, the cluster does not start, a bound is missed.
 pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure> {
-    match args.command {
-        BenchCommand::Scaling(args) => scaling(&args, output).await,
-        BenchCommand::Chaos(args) => chaos::run(&args, output).await,
-    }
+    let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
+    // What is dropped here takes its processes and folders with it.
+    let measured = async {
+        match args.command {
+            BenchCommand::Scaling(args) => scaling(*args, output).await,
+            BenchCommand::Chaos(args) => chaos::run(&args, output).await,
+        }
+    };
+    let interrupted = || Failure::interrupted("interrupted: nothing was measured to its end".to_owned());
+    interrupt.or(Box::pin(measured)).await.unwrap_or_else(|| Err(interrupted()))
 }
 
-async fn scaling(args: &ScalingArgs, output: &Output) -> Result<(), Failure> {
-    let cases = cases(args)?;
+async fn scaling(args: ScalingArgs, output: &Output) -> Result<(), Failure> {
+    let cases = cases(&args)?;
+    let trace = args.trace.clone().map(trace_file).transpose().map_err(Failure::usage)?;
     let mut rows = Vec::new();
     let mut faults = Vec::new();
     let mut events = [Vec::new(), Vec::new()];
@@ -81,7 +90,7 @@ async fn scaling(args: &ScalingArgs, output: &Output) -> Result<(), Failure> {
             Err(error) => faults.push(error),
         }
     }
-    if let Some(path) = &args.trace {
+    if let Some(path) = &trace {
         let [barrier, dataflow] = events;
         write_trace(path, dataflow)?;
         write_trace(&path.with_extension("barrier.json"), barrier)?;

@@ -49,6 +49,7 @@ impl Named {
         let dump = self.dump.map(|path| check("--dump", path, "safetensors")).transpose()?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
         let trace = self.trace.map(trace_file).transpose()?;
+        apart([("--output", Some(&result)), ("--report", report.as_ref()), ("--trace", trace.as_ref())])?;
         Ok(Files { result, artifact: Artifact::Picture, dump, report, trace })
     }
 
@@ -61,6 +62,7 @@ impl Named {
         let result = check("--output", latent, "safetensors")?;
         let report = self.report.map(|path| check("--report", path, "json")).transpose()?;
         let trace = self.trace.map(trace_file).transpose()?;
+        apart([("--output", Some(&result)), ("--report", report.as_ref()), ("--trace", trace.as_ref())])?;
         Ok(Files { result, artifact: Artifact::Latent, dump: None, report, trace })
     }
 }
@@ -71,6 +73,18 @@ impl Named {
 /// As [`Named::resolve`].
 pub(crate) fn trace_file(path: PathBuf) -> Result<PathBuf, Error> {
     check("--trace", path, "json")
+}
+
+/// Whether no two results go to one file.
+fn apart<const N: usize>(files: [(&'static str, Option<&PathBuf>); N]) -> Result<(), Error> {
+    for (index, &(flag, path)) in files.iter().enumerate() {
+        let same = |(_, other): &&(&str, Option<&PathBuf>)| path.is_some() && *other == path;
+        if let Some(&(first, _)) = files[..index].iter().find(same) {
+            let path = path.cloned().unwrap_or_default();
+            return Err(Error::SameFile { first, flag, path });
+        }
+    }
+    Ok(())
 }
 
 fn check(flag: &'static str, path: PathBuf, ending: &'static str) -> Result<PathBuf, Error> {

@@ -79,6 +79,9 @@ pub struct Durable {
     pub database: String,
     /// Folder of what open jobs need to go on.
     pub folder: PathBuf,
+    /// Whether other coordinators work on the same table, with the same folders: each job is one's at a time, and is taken
+    /// over by another when its owner has not shown itself for so long. `None` = table and folders are ours alone.
+    pub lease: Option<Duration>,
 }
 
 /// Why a coordinator stopped.
@@ -199,10 +202,12 @@ where
 async fn past(durable: &Durable, artifacts: &Artifacts) -> Result<Past, String> {
     let open = async || -> Result<Past, ArchiveError> {
         let shelf = Shelf::open(&durable.folder)?;
-        artifacts.sweep()?;
-        let mut archive = Archive::new(Jobs::open(&durable.database).await?, shelf);
-        let open = archive.claim(None).await?;
-        archive.sweep().await?;
+        let mut archive = Archive::new(Jobs::open(&durable.database).await?, shelf, durable.lease);
+        let open = archive.claim().await?;
+        if durable.lease.is_none() {
+            artifacts.sweep()?;
+            archive.sweep().await?;
+        }
         let ended = archive.ended(actor::REMEMBERED).await?;
         Ok(Past { archive, ended, open })
     };

@@ -162,7 +162,9 @@ impl Cluster {
 
 fn coordinator(listen: &str, artifacts: &TempDir, state: &TempDir, flags: &[String]) -> Command {
     let mut command = program::command();
-    command.args(["coordinator", "--listen", listen]).arg("--artifacts").arg(artifacts.path());
-    command.arg("--state").arg(state.path()).args(flags);
+    command.args(["coordinator", "--listen", listen, "--state"]).arg(state.path()).args(flags);
+    if !flags.iter().any(|flag| flag == "--artifacts") {
+        command.arg("--artifacts").arg(artifacts.path());
+    }
     command
 }

@@ -209,6 +209,33 @@ fn a_folder_that_another_coordinator_has() {
     assert!(second.stderr.contains("another coordinator has the folder"), "{}", second.stderr);
 }
 
+/// Two coordinators share one PostgreSQL and one folder of files; one is killed, and the other ends its job.
+#[test]
+fn another_coordinator_takes_a_job_over() {
+    let expected = calm(JOB);
+    let server = tessera_tests::postgres::Postgres::start();
+    let files = tempfile::tempdir().expect("a folder");
+    let files = files.path().display().to_string();
+    let url = server.url();
+    let flags = ["--database", url.as_str(), "--checkpoint", "0.3", "--artifacts", files.as_str()];
+    let mut first = Cluster::start(&flags).with_workers(&["sim:20"], None);
+    let second = Cluster::start(&flags).with_workers(&["sim:5"], None);
+    let job = submitted(&first, JOB);
+    until(&first, &job, reached("hires", 40));
+    assert!(!second.run(&["jobs", "--json"]).stdout.contains(&job), "its owner lives");
+    first.coordinator.signal(Signal::Kill);
+    let killed = std::time::Instant::now();
+    while !second.run(&["jobs", "--json"]).stdout.contains(&job) {
+        thread::sleep(Duration::from_millis(50));
+        assert!(killed.elapsed() < Duration::from_secs(30), "nobody takes it over");
+    }
+    assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+    let taken = until(&second, &job, |status| 0 < status["done"].as_u64().unwrap_or_default());
+    assert!(40 <= taken["done"].as_u64().unwrap_or_default(), "from its checkpoint: {taken}");
+    until(&second, &job, is_done);
+    assert_eq!(fetched(&second, &job), expected);
+}
+
 /// Processes are killed at random for a while; `tessera bench chaos` does so for as long as one likes.
 #[test]
 fn no_job_is_lost_in_chaos() {

@@ -131,6 +131,9 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) artifacts: Option<PathBuf>,
     /// Table of jobs: sqlite:FILE or postgres://USER@HOST/NAME (default: a SQLite file in the folder of --state)
+    ///
+    /// Several coordinators may share one PostgreSQL, each with its own --state and all with one --artifacts: where one is
+    /// gone, another goes on with its jobs within ten seconds.
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<String>,
     /// Store every so many seconds how far each job is, beside the ends of its stages; so much work is done again at most

@@ -10,7 +10,7 @@ const JOB: &str = "render tiles --seed 3 --cfg 4 --steps 4 --scale 4 --upscaler 
                    --quiet --workers";
 
 /// Runs of either; the best counts, since nothing makes a run faster than the machine is.
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 
 /// Runs a job with the default model on one worker of one thread and on two in turn, each in processes of its own; returns
 /// the wall time of the hires pass on one by that on two.

@@ -15,7 +15,7 @@ use tokio::{
 use super::{Command, Error};
 use crate::{
     render::{Checkpoint, Source},
-    store::{Archive, ArchiveError},
+    store::{Archive, ArchiveError, Restored},
     threads,
 };
 
@@ -66,6 +66,8 @@ pub(super) enum Kept {
     Refused { job: JobId },
     /// Another coordinator has taken a job over.
     Lost { job: JobId },
+    /// Jobs of coordinators that are gone are ours now.
+    Claimed(Vec<Restored>),
     /// The store fails, and is tried again; or does so no longer.
     Fault(Option<String>),
 }
@@ -194,10 +196,19 @@ impl Loop {
         let _ = reply.send(result);
     }
 
-    /// Shows that we live.
-    async fn live(&self) {
-        if let Err(error) = self.archive.live().await {
-            tracing::warn!(%error, "cannot show that we live");
+    /// Shows that we live, and looks for jobs whose coordinators do not.
+    async fn live(&mut self) {
+        if !self.archive.is_shared() {
+            return;
+        }
+        let claimed = match self.archive.live().await {
+            Ok(()) => self.archive.claim().await,
+            Err(error) => Err(error),
+        };
+        match claimed {
+            Ok(jobs) if jobs.is_empty() => {}
+            Ok(jobs) => self.tell(Kept::Claimed(jobs)).await,
+            Err(error) => tracing::warn!(%error, "cannot show that we live"),
         }
     }
 

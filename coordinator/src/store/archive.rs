@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     sync::Arc,
+    time::Duration,
 };
 
 use fail::fail_point;
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) struct Archive {
     jobs: Jobs,
     shelf: Shelf,
+    /// See [`crate::Durable::lease`].
+    lease: Option<Duration>,
     /// Open jobs of ours.
     held: HashMap<JobId, Held>,
 }
@@ -73,12 +76,18 @@ pub(crate) enum Error {
 
 impl Archive {
     /// The jobs of a database, with a folder for what they need to go on.
-    pub(crate) fn new(jobs: Jobs, shelf: Shelf) -> Self {
-        Self { jobs, shelf, held: HashMap::new() }
+    pub(crate) fn new(jobs: Jobs, shelf: Shelf, lease: Option<Duration>) -> Self {
+        Self { jobs, shelf, lease, held: HashMap::new() }
+    }
+
+    /// Whether others may take jobs over from us, and we from them.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.lease.is_some()
     }
 
     /// Takes over the jobs that nobody does, as [`Jobs::claim`]; those that cannot be read are left with a word in the log.
-    pub(crate) async fn claim(&mut self, lease: Option<i64>) -> Result<Vec<Restored>, Error> {
+    pub(crate) async fn claim(&mut self) -> Result<Vec<Restored>, Error> {
+        let lease = self.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
         let mut restored = Vec::new();
         for Open { job, place, epoch, model, kept } in self.jobs.claim(lease).await? {
             let from = kept.and_then(|name| name.parse().ok());

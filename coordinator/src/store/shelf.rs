@@ -34,18 +34,12 @@ pub(crate) enum Kept {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Files in `folder`, which is made if it is absent. What a killed coordinator left unfinished goes.
+    /// Files in `folder`, which is made if it is absent.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
+    /// The folder cannot be made.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.to_string_lossy().ends_with(PART) {
-                fs::remove_file(path)?;
-            }
-        }
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -84,11 +78,17 @@ impl Shelf {
         self.remove(|other| other == job)
     }
 
-    /// Removes what is kept of all jobs but these.
+    /// Removes what is kept of all jobs but these, and what was not finished.
     ///
     /// # Errors
     /// The disk fails.
     pub(crate) fn retain(&self, jobs: &HashSet<JobId>) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(PART) {
+                fs::remove_file(path)?;
+            }
+        }
         self.remove(|job| !jobs.contains(&job))
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn what_was_not_finished_is_gone_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".tmpX.part"), "half").unwrap();
-        Shelf::open(folder.path()).unwrap();
+        Shelf::open(folder.path()).unwrap().retain(&HashSet::new()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -4,12 +4,17 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::anyhow;
 use tessera_coordinator::{Durable, Options};
 
 use crate::{args::CoordinatorArgs, exit::Failure};
+
+/// A coordinator that shares its table and has not shown itself for so long loses its jobs to another. It shows itself every
+/// two seconds.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// A folder, held by this process until this is dropped.
 #[derive(Debug)]
@@ -62,7 +67,13 @@ impl State {
                 )));
             }
         };
-        let durable = Some(Durable { database, folder: self.folder.join("open") });
+        // A file is this machine's; a server's tables may be many coordinators', which share the folder of files then.
+        let is_shared = !database.starts_with("sqlite:");
+        let (folder, lease) = match is_shared {
+            true => (artifacts.join("open"), Some(LEASE)),
+            false => (self.folder.join("open"), None),
+        };
+        let durable = Some(Durable { database, folder, lease });
         Ok(Options { artifacts: Some(artifacts), durable, ..options })
     }
 

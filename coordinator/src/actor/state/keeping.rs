@@ -15,6 +15,7 @@ use crate::{
         keeper::{Keeper, Kept, Order},
     },
     fleet::Fleet,
+    render::{Checkpoint, Source},
     store::{Over, Restored},
 };
 
@@ -35,7 +36,12 @@ impl State {
             self.next_order = self.next_order.max(over.place);
             self.jobs.insert(over.job, Entry::over(over, now));
         }
-        for restored in open {
+        self.take_up(open, now);
+    }
+
+    /// Goes on with jobs of coordinators that are gone.
+    fn take_up(&mut self, jobs: Vec<Restored>, now: Instant) {
+        for restored in jobs {
             tracing::info!(job = %restored.job, "job goes on");
             self.next_order = self.next_order.max(restored.place);
             self.jobs.insert(restored.job, Entry::restored(restored, now));
@@ -86,6 +92,10 @@ impl State {
                 }
             }
             Kept::Refused { job } | Kept::Lost { job } => self.drop_job(job, now),
+            Kept::Claimed(jobs) => {
+                self.take_up(jobs, now);
+                self.begin_waiting(now);
+            }
             Kept::Fault(fault) => {
                 let why = fault.as_ref().map(|fault| format!("paused: {fault}"));
                 self.jobs.values_mut().for_each(|entry| entry.pause(why.as_deref()));
@@ -125,7 +135,7 @@ impl State {
     fn loaded(
         &mut self,
         id: JobId,
-        result: Result<(crate::render::Source, Option<Box<crate::render::Checkpoint>>), String>,
+        result: Result<(Source, Option<Box<Checkpoint>>), String>,
         now: Instant,
     ) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };

@@ -6,10 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 use tessera_proto::{Artifact, JobId, job::Format};
 
-use super::draft::{Draft, Error as DraftError, Whole};
+use super::{
+    draft::{Draft, Error as DraftError, Whole},
+    shelf,
+};
 use crate::render::PictureFile;
 
 /// Ending of a picture's file while it is written.
@@ -67,9 +70,7 @@ impl Artifacts {
     /// # Errors
     /// The folder is gone, say.
     pub(crate) fn publish(&self, job: JobId, picture: Whole) -> io::Result<()> {
-        let path = self.named(job, picture.ending);
-        picture.file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        shelf::publish(picture.file, &self.named(job, picture.ending))
     }
 
     /// Writes what lies beside a picture: beside its own name, synced, renamed.
@@ -77,12 +78,10 @@ impl Artifacts {
     /// # Errors
     /// The disk is full, say; nothing lies under the final name then.
     pub(crate) fn put(&self, job: JobId, artifact: Artifact, bytes: &[u8]) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(".").suffix(PART).tempfile_in(&self.folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        let path = self.path(job, artifact, Format::default());
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        shelf::publish(file, &self.path(job, artifact, Format::default()))
     }
 
     /// Removes all artifacts of a job whose picture is of this format.

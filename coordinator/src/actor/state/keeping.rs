@@ -132,12 +132,7 @@ impl State {
         self.fleet = Fleet::default();
     }
 
-    fn loaded(
-        &mut self,
-        id: JobId,
-        result: Result<(Source, Option<Box<Checkpoint>>), String>,
-        now: Instant,
-    ) {
+    fn loaded(&mut self, id: JobId, result: Result<(Source, Option<Box<Checkpoint>>), String>, now: Instant) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         let Phase::Waiting { input } = &mut entry.phase else { return };
         match result {

@@ -13,7 +13,7 @@ pub(crate) use arena::Arena;
 pub(crate) use case::{Case, Quantity, table};
 pub(crate) use chaos::Chaos;
 pub(crate) use peer::ratio;
-pub(crate) use real::speedup;
+pub(crate) use real::{Pair, pair};
 
 use tessera_proto::JobSpec;
 

@@ -8,6 +8,7 @@ mod artifacts;
 mod draft;
 mod jobs;
 mod shelf;
+mod whole;
 
 pub(crate) use archive::{Archive, Error as ArchiveError, Restored};
 pub(crate) use artifacts::Artifacts;

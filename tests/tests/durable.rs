@@ -184,6 +184,22 @@ fn a_job_that_waits_is_not_forgotten() {
     assert_eq!(fetched(&cluster, &job), calm(JOB));
 }
 
+/// Coordinator and worker are gone, and only one of them is back for long: a job that had begun is not given up.
+#[test]
+fn a_job_that_has_begun_waits_for_workers_as_long_as_it_must() {
+    let mut cluster =
+        Cluster::start(&["--worker-wait", "1", "--checkpoint", "0.2"]).with_workers(&["sim:20"], None);
+    let job = submitted(&cluster, JOB);
+    until(&cluster, &job, reached("hires", 30));
+    cluster.workers.clear();
+    cluster.restart_coordinator();
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(status(&cluster, &job)["state"], "waiting");
+    cluster.add_worker("sim:0", None);
+    until(&cluster, &job, is_done);
+    assert_eq!(fetched(&cluster, &job), calm(JOB));
+}
+
 /// Told to stop, a coordinator stores how far its jobs are: nothing is done twice.
 #[test]
 fn a_coordinator_that_is_stopped_loses_no_task() {

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::mpsc::sync_channel, thread, time::Duratio
 use tessera_proto::{Answer, Assignment, Digest, Failure, FailureKind, LeaseId, Outcome, Tensor, Work};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::mpsc::{self, error::TryRecvError},
+    sync::mpsc,
     time::Instant,
 };
 
@@ -174,19 +174,9 @@ async fn serve(mut runner: impl Runner, way: Way) {
     let mut waiting: VecDeque<Assignment> = VecDeque::new();
     loop {
         // All that was said is heard before the next task begins, so that a withdrawn one does not.
-        let said = match inbox.try_recv() {
-            Err(TryRecvError::Empty) if waiting.is_empty() => Some(inbox.recv().await),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(None),
-            Ok(order) => Some(Some(order)),
-        };
-        match said {
-            Some(None) => return,
-            Some(Some(order)) => {
-                obey(order, &mut runner, &mut waiting, &outcomes).await;
-                continue;
-            }
-            None => {}
+        while waiting.is_empty() || !inbox.is_empty() || inbox.is_closed() {
+            let Some(order) = inbox.recv().await else { return };
+            obey(order, &mut runner, &mut waiting, &outcomes).await;
         }
         let Some(next) = waiting.front() else { continue };
         halt.begin(next.lease);

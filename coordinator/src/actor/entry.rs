@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) user: String,
     /// What was asked for, until it is over.
     pub(super) spec: Option<Box<JobSpec>>,
-    /// Content hash of the model that it began with, under an earlier coordinator.
+    /// Content hash of the model that it began with.
     pub(super) pinned: Option<[u8; 32]>,
     pub(super) phase: Phase,
     pub(super) ledger: Ledger,

@@ -278,7 +278,9 @@ impl State {
             self.dismiss(worker, "was silent or stuck for too long", now);
         }
         let late = |entry: &Entry| {
+            // One that has begun waits for its model's workers as long as it must.
             matches!(entry.phase, Phase::Waiting { .. })
+                && entry.pinned.is_none()
                 && worker_wait < entry.ledger.age(now)
                 && !self.is_served(entry)
         };

@@ -180,10 +180,11 @@ impl Archive {
         fail_point!("end-begin", |_| std::process::abort());
         let ours = self.jobs.over(job, epoch, (status, files)).await?;
         fail_point!("end-listed", |_| std::process::abort());
-        self.held.remove(&job);
-        if ours {
-            self.apart(move |shelf| shelf.clear(job)).await?;
+        if ours && let Err(error) = self.apart(move |shelf| shelf.clear(job)).await {
+            // Its end is safe; the next start sweeps.
+            tracing::warn!(%job, %error, "what the job went on from cannot be removed");
         }
+        self.held.remove(&job);
         Ok(ours)
     }
 

@@ -11,12 +11,9 @@ use tessera_proto::{Artifact, JobId, job::Format};
 
 use super::{
     draft::{Draft, Error as DraftError, Whole},
-    shelf,
+    whole,
 };
 use crate::render::PictureFile;
-
-/// Ending of a picture's file while it is written.
-const PART: &str = ".part";
 
 /// A folder with one file per job and artifact.
 ///
@@ -60,8 +57,7 @@ impl Artifacts {
     /// # Errors
     /// The folder takes no files.
     pub(crate) fn draft(&self, job: JobId, picture: &PictureFile) -> Result<Draft, DraftError> {
-        let name = format!(".{job}.");
-        let file = tempfile::Builder::new().prefix(&name).suffix(PART).tempfile_in(&self.folder)?;
+        let file = whole::begin(&self.folder, &job.to_string())?;
         Draft::new(file, picture.header())
     }
 
@@ -70,7 +66,7 @@ impl Artifacts {
     /// # Errors
     /// The folder is gone, say.
     pub(crate) fn publish(&self, job: JobId, picture: Whole) -> io::Result<()> {
-        shelf::publish(picture.file, &self.named(job, picture.ending))
+        whole::publish(picture.file, &self.named(job, picture.ending))
     }
 
     /// Writes what lies beside a picture: beside its own name, synced, renamed.
@@ -78,10 +74,10 @@ impl Artifacts {
     /// # Errors
     /// The disk is full, say; nothing lies under the final name then.
     pub(crate) fn put(&self, job: JobId, artifact: Artifact, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".").suffix(PART).tempfile_in(&self.folder)?;
+        let mut file = whole::begin(&self.folder, &job.to_string())?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        shelf::publish(file, &self.path(job, artifact, Format::default()))
+        whole::publish(file, &self.path(job, artifact, Format::default()))
     }
 
     /// Removes all artifacts of a job whose picture is of this format.
@@ -96,17 +92,9 @@ impl Artifacts {
         }
     }
 
-    /// Removes pictures that were begun and never finished: by a coordinator that was killed.
+    /// Removes what was begun and never finished: by a coordinator that was killed.
     pub(crate) fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') && name.ends_with(PART) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+        whole::sweep(&self.folder)
     }
 
     fn named(&self, job: JobId, ending: &str) -> PathBuf {

@@ -26,7 +26,7 @@ const TABLE: &str = "CREATE TABLE jobs (
     owner TEXT NOT NULL,
     epoch BIGINT NOT NULL,
     alive BIGINT NOT NULL,
-    model TEXT,
+    model BYTEA,
     kept TEXT,
     status BYTEA,
     files TEXT NOT NULL DEFAULT ''
@@ -139,9 +139,8 @@ impl Jobs {
 
     /// The model that a job runs on is settled. Returns whether the job is still ours under this epoch; so do the others.
     pub(crate) async fn begun(&self, job: JobId, epoch: i64, model: [u8; 32]) -> Result<bool, Error> {
-        let model: String = model.iter().map(|byte| format!("{byte:02x}")).collect();
-        let query =
-            sqlx::query("UPDATE jobs SET model = $1 WHERE id = $2 AND epoch = $3 AND owner = $4").bind(model);
+        let query = sqlx::query("UPDATE jobs SET model = $1 WHERE id = $2 AND epoch = $3 AND owner = $4")
+            .bind(model.to_vec());
         self.changed(query, job, epoch).await
     }
 
@@ -238,8 +237,8 @@ fn is_sound(version: &str) -> bool {
 
 fn open(row: &AnyRow) -> Result<Open, Error> {
     let (job, place) = name(row)?;
-    let model: Option<String> = row.try_get("model")?;
-    let model = model.map(|text| hash(&text).ok_or_else(|| Error::Damaged { job: job.to_string() }));
+    let model: Option<Vec<u8>> = row.try_get("model")?;
+    let model = model.map(|hash| hash.try_into().map_err(|_| Error::Damaged { job: job.to_string() }));
     Ok(Open {
         job,
         place,
@@ -268,12 +267,6 @@ fn name(row: &AnyRow) -> Result<(JobId, u64), Error> {
     let place: i64 = row.try_get("place")?;
     let job = JobId::from_str(&id).ok().zip(u64::try_from(place).ok());
     job.ok_or(Error::Damaged { job: id })
-}
-
-fn hash(text: &str) -> Option<[u8; 32]> {
-    let byte = |index: usize| u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..text.len() / 2).map(byte).collect();
-    bytes?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -2,17 +2,15 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use fail::fail_point;
-use tempfile::NamedTempFile;
 use tessera_proto::JobId;
 
-/// Ending of a file while it is written.
-const PART: &str = ".part";
+use super::whole;
 
 /// A folder with a specification, and perhaps a checkpoint, per open job.
 ///
@@ -49,11 +47,11 @@ impl Shelf {
     /// The disk is full, say; what lay under the name still does.
     pub(crate) fn put(&self, job: JobId, kept: Kept, bytes: &[u8]) -> io::Result<()> {
         fail_point!("shelf-begin", |_| std::process::abort());
-        let mut file = tempfile::Builder::new().suffix(PART).tempfile_in(&self.folder)?;
+        let mut file = whole::begin(&self.folder, &job.to_string())?;
         file.write_all(bytes)?;
         fail_point!("shelf-written", |_| std::process::abort());
         file.as_file().sync_all()?;
-        publish(file, &self.path(job, kept))?;
+        whole::publish(file, &self.path(job, kept))?;
         fail_point!("shelf-named", |_| std::process::abort());
         Ok(())
     }
@@ -83,12 +81,7 @@ impl Shelf {
     /// # Errors
     /// The disk fails.
     pub(crate) fn retain(&self, jobs: &HashSet<JobId>) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path.to_string_lossy().ends_with(PART) {
-                fs::remove_file(path)?;
-            }
-        }
+        whole::sweep(&self.folder)?;
         self.remove(|job| !jobs.contains(&job))
     }
 
@@ -111,17 +104,6 @@ impl Shelf {
             Kept::Checkpoint(epoch) => format!("{job}.{epoch}.safetensors"),
         })
     }
-}
-
-/// Gives a synced file its name, and brings that to the disk.
-pub(super) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.persist(path).map_err(|error| error.error)?;
-    // Elsewhere a folder cannot be opened, and a name is safe with its file.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -151,14 +133,6 @@ mod tests {
         assert_eq!(shelf.get(two, Kept::Spec).unwrap().unwrap(), b"d");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         shelf.retain(&HashSet::from([one])).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_was_not_finished_is_gone_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".tmpX.part"), "half").unwrap();
-        Shelf::open(folder.path()).unwrap().retain(&HashSet::new()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -93,22 +93,8 @@ fn behind_a_barrier(plan: &PassPlan) -> Vec<f32> {
 }
 
 /// Runs the pass with results arriving in the order that `pick` chooses.
-fn in_any_order(plan: &PassPlan, mut pick: impl FnMut(usize) -> usize) -> Vec<f32> {
-    let (x, noise) = start(plan);
-    let (mut pass, mut ready) = Pass::new(plan.clone(), x, noise);
-    while !ready.is_empty() {
-        let group = ready.swap_remove(pick(ready.len()));
-        let tiles = pass.tiles(group).unwrap();
-        let (_, call) = pass.call(group);
-        let batch: Vec<f32> = tiles
-            .data()
-            .chunks(plan.tiling.tile_len(CHANNELS))
-            .flat_map(|tile| network(tile, call.timestep))
-            .collect();
-        ready.extend(pass.complete(group, &Tensor::new(tiles.shape(), batch).unwrap()).unwrap());
-    }
-    assert!(pass.is_done(), "nothing is ready, but the pass is not done");
-    pass.into_latent()
+fn in_any_order(plan: &PassPlan, pick: impl FnMut(usize) -> usize) -> Vec<f32> {
+    with_breaks(plan, pick, |_| false)
 }
 
 proptest! {

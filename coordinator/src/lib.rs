@@ -158,6 +158,22 @@ pub async fn serve_over<C>(
 where
     C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
 {
+    open(options).await?.serve_over(connections, shutdown).await
+}
+
+/// A coordinator that has what earlier ones left, and does not serve yet.
+#[derive(Debug)]
+pub struct Opened {
+    options: Options,
+    artifacts: Artifacts,
+    past: Option<Past>,
+}
+
+/// Opens folders and job store: what cannot be used is known before anybody is told where to connect.
+///
+/// # Errors
+/// The folder for finished files or the job store cannot be used.
+pub async fn open(options: Options) -> Result<Opened, Error> {
     let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
     // A silence shorter than a heartbeat would lose every idle worker: several heartbeats must fit, one may get lost.
     let options = Options { heartbeat: options.heartbeat.min(options.silence / 4), ..options };
@@ -165,37 +181,65 @@ where
         Some(durable) => Some(past(durable, &artifacts).await.map_err(|message| StoreError { message })?),
         None => None,
     };
-    let actor = Handle::start(options, artifacts, past);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<JobsServer<JobsService>>().await;
-    health.set_serving::<FleetServer<FleetService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let jobs = JobsServer::new(JobsService::new(actor.clone()))
-        .max_decoding_message_size(limits::JOBS_MESSAGE)
-        .max_encoding_message_size(limits::JOBS_MESSAGE);
-    let stopped = actor.clone();
-    let fleet = FleetServer::new(FleetService::new(actor))
-        .max_decoding_message_size(limits::FLEET_MESSAGE)
-        .max_encoding_message_size(limits::FLEET_MESSAGE);
-    Server::builder()
-        .initial_stream_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        .max_frame_size(limits::FRAME)
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(jobs)
-        .add_service(fleet)
-        .serve_with_incoming_shutdown(connections, async move {
-            shutdown.await;
-            // The listener waits for its streams, and those of workers and watchers end only with us.
-            stopped.stop().await;
-        })
-        .await?;
-    Ok(())
+    Ok(Opened { options, artifacts, past })
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Serves on `listener` until `shutdown` is done.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        self.serve_over(accepted(listener), shutdown).await
+    }
+
+    async fn serve_over<C>(
+        self,
+        connections: impl Stream<Item = io::Result<C>>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error>
+    where
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+    {
+        let Self { options, artifacts, past } = self;
+        let actor = Handle::start(options, artifacts, past);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<JobsServer<JobsService>>().await;
+        health.set_serving::<FleetServer<FleetService>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let jobs = JobsServer::new(JobsService::new(actor.clone()))
+            .max_decoding_message_size(limits::JOBS_MESSAGE)
+            .max_encoding_message_size(limits::JOBS_MESSAGE);
+        let stopped = actor.clone();
+        let fleet = FleetServer::new(FleetService::new(actor))
+            .max_decoding_message_size(limits::FLEET_MESSAGE)
+            .max_encoding_message_size(limits::FLEET_MESSAGE);
+        Server::builder()
+            .initial_stream_window_size(limits::STREAM_WINDOW)
+            .initial_connection_window_size(limits::CONNECTION_WINDOW)
+            .max_frame_size(limits::FRAME)
+            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .add_service(health_service)
+            .add_service(reflection)
+            .add_service(jobs)
+            .add_service(fleet)
+            .serve_with_incoming_shutdown(connections, async move {
+                shutdown.await;
+                // The listener waits for its streams, and those of workers and watchers end only with us.
+                stopped.stop().await;
+            })
+            .await?;
+        Ok(())
+    }
 }
 
 /// What earlier coordinators have left; ours alone from now on.

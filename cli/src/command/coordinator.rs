@@ -31,6 +31,7 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
     let state = State::open(args.state.clone())?;
     let options = state.options(&args, options(&args)?)?;
     let listener = listen(&args.listen).await?;
+    let opened = tessera_coordinator::open(options).await.map_err(|error| state.explain(&args, error))?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     if !address.ip().is_loopback() {
         tracing::warn!(
@@ -43,9 +44,9 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
     // The URL is what scripts wait for.
     output.data(format_args!("http://{address}"))?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
-    let serve = |stop| tessera_coordinator::serve(listener, options, stop);
+    let serve = |stop| opened.serve(listener, stop);
     match super::serve(&mut interrupt, GRACE, serve).await? {
-        Some(result) => result.map_err(|error| state.explain(error)),
+        Some(result) => result.map_err(Failure::failed),
         None => {
             tracing::info!("streams still open were cut");
             Ok(())

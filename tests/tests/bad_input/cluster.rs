@@ -87,6 +87,20 @@ fn a_folder_for_files_that_is_none() {
     let ended = Running::start(command.arg(state.path())).wait(std::time::Duration::from_secs(20));
     assert_eq!(ended.code, Some(2), "{ended:?}");
     says(&sentence(&ended), &["--database \"jobs.db\"", "sqlite:FILE or postgres://"]);
+    let mut command = program::command();
+    command.args([
+        "coordinator",
+        "--listen",
+        "127.0.0.1:0",
+        "--database",
+        "postgres://a:secret@127.0.0.1:1/b",
+    ]);
+    let ended =
+        Running::start(command.arg("--state").arg(state.path())).wait(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.stdout, "", "nobody is told to connect");
+    assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    says(&sentence(&ended), &["--database: the job store cannot be used"]);
 }
 
 /// A model that no worker of the cluster has: a name, and the folder of another one.

@@ -77,12 +77,15 @@ impl State {
         Ok(Options { artifacts: Some(artifacts), durable, ..options })
     }
 
-    /// Why the coordinator ended: what the operator can mend is named by its flag.
-    pub(super) fn explain(&self, error: tessera_coordinator::Error) -> Failure {
+    /// Why the coordinator cannot begin, with the flag that names what cannot be used.
+    pub(super) fn explain(&self, args: &CoordinatorArgs, error: tessera_coordinator::Error) -> Failure {
+        let what = match &args.database {
+            // A URL may hold a password.
+            Some(_) => "--database".to_owned(),
+            None => format!("--state {}", self.folder.display()),
+        };
         match error {
-            tessera_coordinator::Error::Store(_) => Failure::failed(
-                anyhow::Error::new(error).context(format!("--state {}", self.folder.display())),
-            ),
+            tessera_coordinator::Error::Store(error) => Failure::usage(anyhow!("{what}: {error}")),
             error => Failure::failed(error),
         }
     }

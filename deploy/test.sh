@@ -19,6 +19,9 @@ deploy/fetch-onnxruntime.sh cpu
 say 'PostgreSQL'
 deploy/fetch-postgres.sh
 
+say 'what to deploy with'
+deploy/check.sh
+
 say 'build (a first one takes some minutes)'
 cargo build --locked --workspace --lib --bins --tests
 

@@ -10,7 +10,7 @@ mod vae;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, ScalingArgs};
 pub(crate) use cluster::{
-    ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
+    ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, JobsArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// End a job
     Cancel(JobIdArgs),
     /// List a cluster's jobs
-    Jobs(ListArgs),
+    Jobs(JobsArgs),
     /// Get the picture of a finished job
     Fetch(FetchArgs),
     /// List a cluster's workers

@@ -51,7 +51,8 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Submit(args) => Style::of(args.json, false),
         Command::Watch(args) => Style::of(args.json, false),
         Command::Cancel(args) => Style::of(args.json, false),
-        Command::Jobs(args) | Command::Workers(args) => Style::of(args.json, false),
+        Command::Jobs(args) => Style::of(args.json, false),
+        Command::Workers(args) => Style::of(args.json, false),
         Command::Fetch(args) => Style::of(args.json, false),
         Command::Compare(args) => Style::of(args.json, false),
         Command::Model(args) => match &args.command {

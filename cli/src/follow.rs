@@ -228,7 +228,10 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
-    use tessera_proto::{JobFailure, Stage, job::Format};
+    use tessera_proto::{
+        JobFailure, Stage,
+        job::{Format, Urgency},
+    };
 
     use super::*;
     use crate::exit::Exit;
@@ -250,6 +253,8 @@ mod tests {
             paused: None,
             format: Format::default(),
             size: None,
+            user: String::new(),
+            priority: Urgency::default(),
         };
         verdict(&status).err().map(|failure| failure.exit)
     }

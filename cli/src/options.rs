@@ -11,6 +11,7 @@ mod model;
 mod plan;
 mod prompt;
 mod seconds;
+mod selection;
 mod upscaler;
 
 pub(crate) use files::{Files, Named, trace_file};
@@ -19,6 +20,7 @@ pub(crate) use half::{decode, encode};
 pub(crate) use machines::{Local, Machines};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use seconds::seconds;
+pub(crate) use selection::Selection;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     JobId, ModelFacts, Speed, WorkerId,
-    job::{Format, Size},
+    job::{Format, Size, Unknown, Urgency},
 };
 
 /// Where a job stands in its life.
@@ -92,6 +92,10 @@ pub struct JobStatus {
     pub format: Format,
     /// Size of its picture, px, once it is planned.
     pub size: Option<Size>,
+    /// Whose it is; empty = nobody said.
+    pub user: String,
+    /// How much of a busy fleet it gets.
+    pub priority: Urgency,
 }
 
 /// Why a job failed.
@@ -149,6 +153,31 @@ pub enum Artifact {
 // === impl JobState ===
 
 impl JobState {
+    /// All of them, in the order of a job's life.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// The state's name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of such a name; case does not matter.
+    ///
+    /// # Errors
+    /// No state is called so; the error suggests the nearest.
+    pub fn parse(text: &str) -> Result<Self, Unknown> {
+        let named = |state: &Self| state.name().eq_ignore_ascii_case(text);
+        let names = || Self::ALL.map(|state| state.name().to_owned()).to_vec();
+        Self::ALL.into_iter().find(named).ok_or_else(|| Unknown::among(text, "state", names()))
+    }
+
     /// Whether nothing more will happen to the job.
     #[must_use]
     pub const fn is_final(self) -> bool {

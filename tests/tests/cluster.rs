@@ -151,6 +151,40 @@ fn a_user_has_so_many_jobs_at_a_time_and_others_do_not_wait_for_them() {
     assert_eq!([state(&fourth), state(&first)], ["cancelled", "running"]);
 }
 
+/// The ids that `tessera jobs` lists with these flags.
+fn listed(cluster: &Cluster, flags: &[&str]) -> Vec<String> {
+    let lines = ok(cluster.run(&[&["jobs", "--json"], flags].concat()));
+    let jobs = lines.lines().map(report::parse);
+    jobs.map(|job| job["job"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn jobs_are_listed_by_state_user_and_age() {
+    let mut cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
+    let by = |user: &str, more: &[&str]| submit(&cluster, &[&SMALL[..], &["--user", user], more].concat());
+    let first = by("ann", &[]);
+    ok(cluster.run(&["watch", &first]));
+    let second = by("ben", &["--priority", "interactive", "--model", "unheard-of"]);
+    let third = by("ann", &["--model", "unheard-of"]);
+    ok(cluster.run(&["cancel", &third]));
+
+    assert_eq!(listed(&cluster, &[]), [&*first, &*second, &*third]);
+    assert_eq!(listed(&cluster, &["--user", "ann"]), [&*first, &*third]);
+    assert_eq!(listed(&cluster, &["--state", "done", "--state", "Waiting"]), [&*first, &*second]);
+    assert_eq!(listed(&cluster, &["--last", "2"]), [&*second, &*third]);
+    assert_eq!(listed(&cluster, &["--user", "ann", "--state", "cancelled,failed"]), [&*third]);
+    let nobody = cluster.run(&["jobs", "--user", "nobody"]);
+    assert!(nobody.stdout.is_empty() && nobody.stderr.contains("none of the 3 jobs"), "{nobody:?}");
+    let table = ok(cluster.run(&["jobs", "--user", "ben"]));
+    let row: Vec<_> = table.lines().nth(1).expect("a row").split_whitespace().take(4).collect();
+    assert_eq!(row, [&*second, "waiting", "ben", "interactive"]);
+
+    // Whose they were outlives the coordinator.
+    cluster.restart_coordinator();
+    assert_eq!(listed(&cluster, &["--user", "ann"]), [&*first, &*third]);
+    assert_eq!(listed(&cluster, &["--user", "ben"]), [&*second]);
+}
+
 #[test]
 fn ctrl_c_stops_watching_and_not_the_job() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:30"], None);

@@ -75,7 +75,27 @@ pub(crate) struct JobIdArgs {
     pub(crate) json: bool,
 }
 
-/// `tessera jobs` and `tessera workers`.
+/// `tessera jobs`.
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Only jobs in this state: waiting | running | done | failed | cancelled; may be given several times
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) state: Vec<String>,
+    /// Only jobs of this user
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Only the last so many of them; the oldest comes first
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera workers`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Which cluster.

@@ -1,30 +1,40 @@
 //! `tessera jobs`: a coordinator's jobs, as a table or as JSON.
 
-use tessera_proto::{JobState, JobStatus};
+use tessera_proto::{JobStatus, job::Choice};
 
 use super::table::Table;
 use crate::{
-    args::ListArgs,
+    args::JobsArgs,
     exit::Failure,
+    options::Selection,
     output::{Output, Style},
     progress::seconds,
 };
 
-/// Lists all jobs that the coordinator remembers.
-pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> {
-    let jobs = super::connect(&args.cluster).await?.jobs().await?;
+/// Lists the jobs that are asked for, of those that the coordinator remembers.
+pub(super) async fn run(args: JobsArgs, output: &Output) -> Result<(), Failure> {
+    let selection = Selection::new(&args).map_err(Failure::usage)?;
+    let known = super::connect(&args.cluster).await?.jobs().await?;
+    let all = known.len();
+    let jobs = selection.of(known);
     if output.style() == Style::Json {
         return jobs.iter().try_for_each(|job| output.json(job));
     }
     if jobs.is_empty() {
-        output.note("no jobs");
+        output.note(if all == 0 {
+            "no jobs".to_owned()
+        } else {
+            format!("none of the {all} jobs is one of these")
+        });
         return Ok(());
     }
-    let mut table = Table::new(["job", "state", "stage", "tasks", "age", "note"]);
+    let mut table = Table::new(["job", "state", "user", "priority", "stage", "tasks", "age", "note"]);
     for status in &jobs {
         table.row([
             status.job.to_string(),
-            state(status.state).to_owned(),
+            status.state.name().to_owned(),
+            status.user.clone(),
+            status.priority.name().to_owned(),
             status.stage.name().to_owned(),
             format!("{}/{}", status.done, status.total),
             seconds(status.age_ms),
@@ -32,16 +42,6 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
         ]);
     }
     output.data(table)
-}
-
-const fn state(state: JobState) -> &'static str {
-    match state {
-        JobState::Waiting => "waiting",
-        JobState::Running => "running",
-        JobState::Done => "done",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
-    }
 }
 
 /// Why it failed, or why it stands still.

@@ -96,6 +96,8 @@ pub(super) mod tests {
             paused: None,
             format: tessera_proto::job::Format::default(),
             size: None,
+            user: String::new(),
+            priority: tessera_proto::job::Urgency::default(),
         }
     }
 

@@ -99,8 +99,8 @@ impl Entry {
         let Over { place, status, files, .. } = over;
         Self {
             order: place,
-            priority: Urgency::default(),
-            user: String::new(),
+            priority: status.priority,
+            user: status.user.clone(),
             spec: None,
             pinned: None,
             phase: Phase::Ended { files },
@@ -129,6 +129,8 @@ impl Entry {
             paused: None,
             format: spec.format,
             size: None,
+            user: spec.user.clone(),
+            priority: spec.priority,
         };
         Self {
             order,

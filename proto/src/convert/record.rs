@@ -40,7 +40,7 @@ impl JobStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Draft, Posterior};
+    use crate::job::{Draft, Posterior, Urgency};
 
     #[test]
     fn a_job_is_read_as_it_was_written() {
@@ -50,5 +50,20 @@ mod tests {
         }
         let error = JobSpec::from_bytes(&[255; 9]).unwrap_err().to_string();
         assert_eq!(error, "the stored job is damaged");
+    }
+
+    #[test]
+    fn a_status_of_an_earlier_release_is_nobodys_and_batch() {
+        let earlier = wire::JobStatus {
+            job: "00000000000000aa".to_owned(),
+            state: wire::JobState::Done.into(),
+            stage: wire::Stage::Save.into(),
+            format: Some(wire::OutputFormat::from(crate::job::Format::default())),
+            ..wire::JobStatus::default()
+        };
+        let status = JobStatus::from_bytes(&earlier.encode_to_vec()).unwrap();
+        assert_eq!((status.user.as_str(), status.priority), ("", Urgency::Batch));
+        let status = JobStatus { user: "ann".to_owned(), priority: Urgency::Interactive, ..status };
+        assert_eq!(JobStatus::from_bytes(&status.to_bytes()).unwrap(), status);
     }
 }

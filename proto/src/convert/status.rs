@@ -1,7 +1,7 @@
 //! What users see of jobs: messages in, domain types out, and back.
 
 use super::{Error, choice::FromNumber, required};
-use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, wire};
+use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, job::Urgency, wire};
 
 impl From<JobStatus> for wire::JobStatus {
     fn from(status: JobStatus) -> Self {
@@ -24,6 +24,8 @@ impl From<JobStatus> for wire::JobStatus {
             format: Some(status.format.into()),
             size: status.size.map(Into::into),
             paused: status.paused.unwrap_or_default(),
+            user: status.user,
+            priority: Some(wire::Urgency::from(status.priority).into()),
         }
     }
 }
@@ -49,6 +51,8 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             format,
             size,
             paused,
+            user,
+            priority,
         } = message;
         let state = JobState::from_number(state)?;
         let failure = match state {
@@ -73,6 +77,8 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             format: required("job_status.format", format)?.try_into()?,
             size: size.map(Into::into),
             paused: Some(paused).filter(|paused| !paused.is_empty()),
+            user,
+            priority: priority.map(Urgency::from_number).transpose()?.unwrap_or_default(),
         })
     }
 }

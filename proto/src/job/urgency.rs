@@ -1,9 +1,12 @@
 //! How urgent a job is: a spelling in, its share of a busy fleet out.
 
+use serde::Serialize;
+
 use super::Choice;
 
 /// How much of a busy fleet a job gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Urgency {
     /// Somebody waits for it.
     Interactive,

@@ -1039,6 +1039,12 @@ pub struct JobStatus {
     /// Why nothing happens to it at the moment, where something outside it is in the way; empty otherwise.
     #[prost(string, tag = "16")]
     pub paused: ::prost::alloc::string::String,
+    /// Whose it is; empty: nobody said, or an earlier release took it.
+    #[prost(string, tag = "17")]
+    pub user: ::prost::alloc::string::String,
+    /// Absent: batch.
+    #[prost(enumeration = "Urgency", optional, tag = "18")]
+    pub priority: ::core::option::Option<i32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Size {

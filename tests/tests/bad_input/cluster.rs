@@ -103,6 +103,14 @@ fn a_folder_for_files_that_is_none() {
     says(&sentence(&ended), &["--database: the job store cannot be used"]);
 }
 
+#[test]
+fn a_state_that_no_job_is_in() {
+    let mut command = program::command();
+    command.args(["jobs", "--coordinator", &closed(), "--state", "runing"]);
+    let ended = Running::start(&mut command).wait(std::time::Duration::from_secs(20));
+    says(&sentence(&ended), &["state \"runing\"", "did you mean \"running\"?", "cancelled"]);
+}
+
 /// A model that no worker of the cluster has: a name, and the folder of another one.
 #[test]
 fn a_model_that_nobody_serves() {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tessera_proto::{JobState, Stage, job::Format};
+use tessera_proto::{
+    JobState, Stage,
+    job::{Format, Urgency},
+};
 use tessera_tests::postgres::Postgres;
 
 use super::*;
@@ -26,6 +29,8 @@ fn status(job: JobId) -> JobStatus {
         paused: None,
         format: Format::default(),
         size: None,
+        user: "ann".to_owned(),
+        priority: Urgency::Interactive,
     }
 }
 

@@ -19,6 +19,9 @@ deploy/fetch-onnxruntime.sh cpu
 say 'PostgreSQL'
 deploy/fetch-postgres.sh
 
+say 'S3'
+deploy/fetch-moto.sh
+
 say 'what to deploy with'
 deploy/check.sh
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use tonic::transport::Uri;
 
-/// A coordinator's URL, `http://HOST:PORT`.
+/// A coordinator's URL, `http://HOST:PORT`, or `https://HOST:PORT` of one that asks for TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address(Uri);
 
@@ -17,19 +17,16 @@ pub(crate) enum Error {
         /// What was given.
         text: String,
     },
-    /// Encryption, which neither side has yet.
-    #[error(
-        "coordinator {text:?}: https is not supported yet, use http:// inside a trusted network or a tunnel"
-    )]
-    Encrypted {
-        /// What was given.
-        text: String,
-    },
 }
 
 // === impl Address ===
 
 impl Address {
+    /// Whether it is reached through TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
     /// The URL, for the connection.
     pub(crate) fn uri(&self) -> Uri {
         self.0.clone()
@@ -46,15 +43,12 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads `http://HOST:PORT` or `HOST:PORT`.
+    /// Reads `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`, which means the first.
     fn from_str(text: &str) -> Result<Self, Error> {
         let form = || Error::Form { text: text.to_owned() };
         let full = match text.split_once("://") {
             None => format!("http://{text}"),
-            Some(("http", _)) => text.to_owned(),
-            Some(("https", _)) => {
-                return Err(Error::Encrypted { text: text.to_owned() });
-            }
+            Some(("http" | "https", _)) => text.to_owned(),
             Some(_) => return Err(form()),
         };
         let uri: Uri = full.parse().map_err(|_| form())?;
@@ -74,8 +68,11 @@ mod tests {
     #[test]
     fn host_and_port_suffice() {
         for text in ["10.0.0.5:7878", "http://10.0.0.5:7878", "http://10.0.0.5:7878/"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), "http://10.0.0.5:7878");
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), "http://10.0.0.5:7878");
+            assert!(!address.is_encrypted());
         }
+        assert!("https://10.0.0.5:7878".parse::<Address>().unwrap().is_encrypted());
         assert_eq!("[::1]:7878".parse::<Address>().unwrap().to_string(), "http://[::1]:7878");
     }
 
@@ -85,7 +82,5 @@ mod tests {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains("is no address"), "{text:?} gave {error}");
         }
-        let error = "https://host:1".parse::<Address>().unwrap_err().to_string();
-        assert!(error.contains("https is not supported yet"), "{error}");
     }
 }

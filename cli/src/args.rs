@@ -5,16 +5,19 @@ mod cluster;
 mod compare;
 mod job;
 mod render;
+mod security;
 mod spill;
 mod vae;
 
-pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, ScalingArgs};
+pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, EnduranceArgs, ScalingArgs};
 pub(crate) use cluster::{
-    ClusterArgs, CoordinatorArgs, FetchArgs, JobIdArgs, JobsArgs, ListArgs, SubmitArgs, WatchArgs, WorkerArgs,
+    AccessArgs, ClusterArgs, CoordinatorArgs, DrainArgs, FetchArgs, JobIdArgs, JobsArgs, ListArgs, StoreArgs,
+    SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
+pub(crate) use security::{InitArgs, ListTokenArgs, NewTokenArgs, RevokeArgs, TokenArgs, TokenCommand};
 pub(crate) use spill::SpillArgs;
 pub(crate) use vae::{DecodeArgs, EncodeArgs};
 
@@ -57,6 +60,12 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// List a cluster's workers
     Workers(ListArgs),
+    /// Let a worker finish its task in hand and go
+    Drain(DrainArgs),
+    /// Make the certificates of a cluster that strangers can reach
+    Init(InitArgs),
+    /// Make, list and end the tokens that such a cluster asks for
+    Token(TokenArgs),
     /// Run a coordinator: takes jobs, hands their tiles to workers
     Coordinator(CoordinatorArgs),
     /// Run a worker: serves one device to a coordinator

@@ -6,12 +6,15 @@
 mod arena;
 mod case;
 mod chaos;
+mod endurance;
 mod peer;
+mod processes;
 mod real;
 
 pub(crate) use arena::Arena;
 pub(crate) use case::{Case, Quantity, table};
 pub(crate) use chaos::Chaos;
+pub(crate) use endurance::{Endurance, Figure};
 pub(crate) use peer::ratio;
 pub(crate) use real::{Pair, pair};
 

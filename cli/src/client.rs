@@ -9,11 +9,17 @@ use tessera_proto::{
     wire::{self, jobs_client::JobsClient},
 };
 use tonic::{
-    Code, Status, Streaming,
-    transport::{Channel, Endpoint},
+    Code, Request, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{address::Address, exit::Failure};
+use crate::{
+    access::{Access, Target},
+    address::Address,
+    exit::Failure,
+};
 
 /// How long a coordinator may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -26,8 +32,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     address: Address,
-    jobs: JobsClient<Channel>,
+    jobs: JobsClient<InterceptedService<Channel, Bearer>>,
 }
+
+/// Shows a token with every call.
+#[derive(Debug, Clone, Default)]
+struct Bearer(Option<MetadataValue<Ascii>>);
 
 /// A job's states, as they change.
 #[derive(Debug)]
@@ -54,6 +64,23 @@ pub(crate) enum Error {
         /// Where.
         address: Address,
     },
+    /// What answers does not speak with us.
+    #[error("what answers at {address} hung up: is it a coordinator, and does it ask for https://?")]
+    HungUp {
+        /// Where.
+        address: Address,
+    },
+    /// What answers is not whom we were told of.
+    #[error("what answers at {address} is not trusted: {message}")]
+    Untrusted {
+        /// Where.
+        address: Address,
+        /// Why.
+        message: String,
+    },
+    /// A token that no header can carry.
+    #[error("the token cannot be used: it is one line of letters, digits and dashes")]
+    Token,
     /// A gRPC server that does not know our calls.
     #[error(
         "what answers at {address} does not know this call: install the same release of tessera on both sides"
@@ -100,12 +127,31 @@ pub(crate) enum Error {
 // === impl Client ===
 
 impl Client {
-    /// Connects to the coordinator at `address`.
+    /// Connects to the coordinator at `address`, which asks for nothing.
     ///
     /// # Errors
     /// Nothing answers there.
     pub(crate) async fn connect(address: &Address) -> Result<Self, Error> {
-        let channel = Endpoint::from(address.uri())
+        Self::reach(&Target { address: address.clone(), access: Access::default() }).await
+    }
+
+    /// Connects to a coordinator, and shows it what it asks for.
+    ///
+    /// # Errors
+    /// Nothing answers there, or nothing that is trusted.
+    pub(crate) async fn reach(Target { address, access }: &Target) -> Result<Self, Error> {
+        let token = access.token.as_ref().map(|token| format!("Bearer {token}").parse());
+        let bearer = Bearer(token.transpose().map_err(|_| Error::Token)?);
+        let mut endpoint = Endpoint::from(address.uri());
+        let unreachable = |error| match tessera_worker::distrust(&error) {
+            Some(message) => Error::Untrusted { address: address.clone(), message },
+            None => Error::Unreachable { address: address.clone() },
+        };
+        if let Some(ca) = &access.ca {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+            endpoint = endpoint.tls_config(tls).map_err(unreachable)?;
+        }
+        let channel = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .initial_stream_window_size(limits::STREAM_WINDOW)
@@ -115,8 +161,8 @@ impl Client {
             .keep_alive_timeout(KEEP_ALIVE)
             .connect()
             .await
-            .map_err(|_| Error::Unreachable { address: address.clone() })?;
-        let jobs = JobsClient::new(channel)
+            .map_err(unreachable)?;
+        let jobs = JobsClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
         Ok(Self { address: address.clone(), jobs })
@@ -184,6 +230,16 @@ impl Client {
         Ok(workers.into_iter().map(WorkerStatus::try_from).collect::<Result<_, _>>()?)
     }
 
+    /// Tells workers of a number or name to finish what they have and go.
+    ///
+    /// # Errors
+    /// There is no such worker, or no answer.
+    pub(crate) async fn drain(&mut self, worker: String) -> Result<Vec<WorkerStatus>, Error> {
+        let answer = self.jobs.drain(wire::DrainRequest { worker }).await;
+        let wire::DrainResponse { workers } = answer.map_err(|status| self.fault(&status))?.into_inner();
+        Ok(workers.into_iter().map(WorkerStatus::try_from).collect::<Result<_, _>>()?)
+    }
+
     /// The bytes of a finished job's artifact.
     ///
     /// # Errors
@@ -199,9 +255,21 @@ impl Client {
     /// A call that never got its answer found no coordinator.
     fn fault(&self, status: &Status) -> Error {
         match fault(&self.address, status) {
-            Error::Lost { address } => Error::Unreachable { address },
+            Error::Lost { address } if address.is_encrypted() => Error::Unreachable { address },
+            Error::Lost { address } => Error::HungUp { address },
             other => other,
         }
+    }
+}
+
+// === impl Bearer ===
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Bearer(Some(token)) = self {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
     }
 }
 
@@ -255,17 +323,14 @@ fn fault(address: &Address, status: &Status) -> Error {
         | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::OutOfRange
+        | Code::PermissionDenied
+        | Code::Unauthenticated
         | Code::ResourceExhausted => Error::Refused { message },
         Code::Unimplemented => Error::OtherRelease { address },
         Code::Unavailable | Code::Cancelled | Code::Aborted | Code::DeadlineExceeded => {
             Error::Lost { address }
         }
-        Code::Ok
-        | Code::Unknown
-        | Code::Internal
-        | Code::DataLoss
-        | Code::PermissionDenied
-        | Code::Unauthenticated => Error::Coordinator { address, message },
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => Error::Coordinator { address, message },
     }
 }
 
@@ -274,16 +339,22 @@ fn fault(address: &Address, status: &Status) -> Error {
 impl Error {
     /// Whether the same question may be answered later: the coordinator is gone, or going, at the moment.
     pub(crate) const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Lost { .. } | Self::Short { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::HungUp { .. } | Self::Lost { .. } | Self::Short { .. }
+        )
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Unreachable { .. } | Error::OtherRelease { .. } | Error::Refused { .. } => {
-                Self::usage(error)
-            }
+            Error::Unreachable { .. }
+            | Error::HungUp { .. }
+            | Error::Untrusted { .. }
+            | Error::Token
+            | Error::OtherRelease { .. }
+            | Error::Refused { .. } => Self::usage(error),
             Error::Lost { .. } | Error::Coordinator { .. } | Error::Answer(_) | Error::Short { .. } => {
                 Self::failed(error)
             }

@@ -6,15 +6,18 @@ mod compare;
 mod coordinator;
 mod decode;
 mod doctor;
+mod drain;
 mod encode;
 mod errand;
 mod fetch;
+mod init;
 mod jobs;
 mod model;
 mod plan;
 mod render;
 mod submit;
 mod table;
+mod token;
 mod watch;
 mod worker;
 mod workers;
@@ -30,8 +33,8 @@ use tokio::{sync::oneshot, time::timeout};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    address::Address,
-    args::{BenchCommand, ClusterArgs, Command, ModelCommand},
+    access::Target,
+    args::{BenchCommand, ClusterArgs, Command, ModelCommand, TokenCommand},
     client::Client,
     exit::Failure,
     interrupt::Interrupt,
@@ -61,8 +64,15 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Bench(args) => match &args.command {
             BenchCommand::Scaling(args) => Style::of(args.json, false),
             BenchCommand::Chaos(args) => Style::of(args.json, false),
+            BenchCommand::Endurance(args) => Style::of(args.json, false),
         },
         Command::Doctor(args) => Style::of(args.json, false),
+        Command::Drain(args) => Style::of(args.json, false),
+        Command::Init(args) => Style::of(args.json, false),
+        Command::Token(args) => match &args.command {
+            TokenCommand::List(args) => Style::of(args.json, false),
+            TokenCommand::New(_) | TokenCommand::Revoke(_) => Style::People,
+        },
         Command::Coordinator(_) | Command::Worker(_) => Style::People,
     }
 }
@@ -91,6 +101,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Jobs(args) => wait_for(jobs::run(args, output)),
         Command::Fetch(args) => wait_for(fetch::run(args, output)),
         Command::Workers(args) => wait_for(workers::run(args, output)),
+        Command::Drain(args) => wait_for(drain::run(args, output)),
+        Command::Init(args) => init::run(args, output),
+        Command::Token(args) => wait_for(token::run(args, output)),
         Command::Coordinator(args) => wait_for(coordinator::run(args, output)),
         Command::Worker(args) => wait_for(worker::run(args)),
         Command::Compare(args) => compare::run(&args, output),
@@ -113,8 +126,8 @@ fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 
 /// Connects to the cluster that the arguments name.
 async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {
-    let address: Address = cluster.coordinator.parse().map_err(Failure::usage)?;
-    Ok(Client::connect(&address).await?)
+    let target = Target::of(&cluster.coordinator, &cluster.access).map_err(Failure::usage)?;
+    Ok(Client::reach(&target).await?)
 }
 
 /// Reads a job's id.

@@ -1,6 +1,8 @@
 //! The user's wish to stop: SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) in, one event each out.
 
-use std::io;
+use std::{io, sync::Arc};
+
+use tokio::sync::Notify;
 
 /// The process's stop signals. While this exists, a signal no longer ends the process by itself.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub(crate) struct Interrupt {
     /// `None` where a closed terminal is not to end the process, as under `nohup`.
     #[cfg(unix)]
     hup: Option<tokio::signal::unix::Signal>,
+    /// Notified when who started us lets go of our standard input.
+    leash: Option<Arc<Notify>>,
 }
 
 // === impl Interrupt ===
@@ -26,13 +30,30 @@ impl Interrupt {
         use tokio::signal::unix::{SignalKind, signal};
         // Before the signal is taken over: afterwards nobody can tell.
         let hup = hangup_counts().then(|| signal(SignalKind::hangup())).transpose()?;
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())?, hup })
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            hup,
+            leash: None,
+        })
     }
 
     /// Takes the signals over.
     #[cfg(not(unix))]
     pub(crate) fn install() -> io::Result<Self> {
-        Ok(Self {})
+        Ok(Self { leash: None })
+    }
+
+    /// Also counts the end of standard input, which whoever started us holds: it tells us to stop, or it has died.
+    pub(crate) fn with_leash(self) -> Self {
+        let leash = Arc::new(Notify::new());
+        let held = Arc::clone(&leash);
+        // Reading cannot be given up, so that it is no task of the runtime's.
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            held.notify_one();
+        });
+        Self { leash: Some(leash), ..self }
     }
 
     /// Does `work`, unless a signal comes first; `None` then, and the work is dropped.
@@ -56,16 +77,26 @@ impl Interrupt {
             _ = self.int.recv() => {}
             _ = self.term.recv() => {}
             _ = hangup => {}
+            () = let_go(self.leash.as_ref()) => {}
         }
     }
 
     /// Waits for the next signal; safe to drop and call again.
     #[cfg(not(unix))]
     pub(crate) async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
+        tokio::select! {
             // Without signals nobody can interrupt.
-            std::future::pending::<()>().await;
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            () = let_go(self.leash.as_ref()) => {}
         }
+    }
+}
+
+/// Waits until the leash is let go; for ever where there is none.
+async fn let_go(leash: Option<&Arc<Notify>>) {
+    match leash {
+        Some(leash) => leash.notified().await,
+        None => std::future::pending().await,
     }
 }
 

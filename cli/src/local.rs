@@ -60,7 +60,7 @@ impl Cluster {
         let address: Address = listener.local_addr().map_err(Error::Listen)?.to_string().parse()?;
         let options = tessera_coordinator::Options {
             worker_wait: local.worker_wait,
-            artifacts: Some(artifacts.path().to_owned()),
+            artifacts: Some(tessera_coordinator::Place::Folder(artifacts.path().to_owned())),
             ..Default::default()
         };
         let (stop, stopped) = oneshot::channel();

@@ -3,12 +3,14 @@
 //! # Layout
 //! - [`args`] is what clap reads; [`options`] makes validated values of it; [`environment`] is what they are read against.
 //! - [`command`]: one file per command. [`local`]: the cluster that `render` starts for itself.
-//! - [`client`]: the way to a coordinator, the only place here that names wire types. [`follow`]: a job to its end.
+//! - [`client`]: the way to a coordinator, the only place here that names wire types; [`access`]: how to be admitted.
+//!   [`follow`]: a job to its end.
 //! - [`bench`]: a cluster inside this process, to be measured.
 //! - [`output`] is the only printer; [`progress`] and [`event`] are what it prints while a job runs.
 //! - [`telemetry`]: why this program may begin twice.
 //! - [`exit`]: how a failure becomes a sentence and an exit code.
 
+mod access;
 mod address;
 mod args;
 mod atomic;

@@ -17,7 +17,7 @@ mod upscaler;
 pub(crate) use files::{Files, Named, trace_file};
 pub(crate) use format::check_fetched;
 pub(crate) use half::{decode, encode};
-pub(crate) use machines::{Local, Machines};
+pub(crate) use machines::{Local, Machines, worker_devices};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use seconds::seconds;
 pub(crate) use selection::Selection;
@@ -29,7 +29,7 @@ use tessera_proto::{JobId, JobSpec, job as job_spec, limits};
 use tessera_worker::{engine, model as model_folder};
 
 use crate::{
-    address::{self, Address},
+    access::{self, Target},
     args::{JobArgs, OutputArgs, RenderArgs, SubmitArgs},
     atomic, default_model,
     environment::Environment,
@@ -56,7 +56,7 @@ pub(crate) struct Submit {
     /// Whether the seed was drawn by us.
     pub(crate) seed_drawn: bool,
     /// The coordinator.
-    pub(crate) address: Address,
+    pub(crate) target: Target,
 }
 
 /// Why a command line is refused; each text is one sentence that says what to change.
@@ -256,9 +256,12 @@ pub(crate) enum Error {
     /// A job that the model cannot do.
     #[error(transparent)]
     Plan(#[from] render::PlanError),
-    /// A coordinator's address that is none.
+    /// A device that is none.
     #[error(transparent)]
-    Address(#[from] address::Error),
+    Device(#[from] engine::device::Error),
+    /// A coordinator that cannot be asked.
+    #[error(transparent)]
+    Access(#[from] access::Error),
     /// No model given and none found.
     #[error(transparent)]
     NoModel(#[from] default_model::Error),
@@ -299,7 +302,7 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
 /// # Errors
 /// The job is out of bounds, or the coordinator's address is none.
 pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
-    let address = args.cluster.coordinator.parse()?;
+    let target = Target::of(&args.cluster.coordinator, &args.cluster.access)?;
     let Described { mut draft, seed_drawn, upscaler, .. } = described(&args.job)?;
     if let Some(path) = upscaler {
         return Err(Error::UpscalerElsewhere { path });
@@ -308,7 +311,7 @@ pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
     draft.trace = args.trace;
     draft.format = format::named(&args.format, &args.wish)?;
     draft.model = model::on_cluster(args.job.picture.model)?.reference;
-    Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, address })
+    Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, target })
 }
 
 /// The flags of a picture, understood.

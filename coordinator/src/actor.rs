@@ -9,20 +9,20 @@ mod keeper;
 mod state;
 
 use std::{
-    path::PathBuf,
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tessera_proto::{
-    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, ToWorker, WorkerId, WorkerStatus,
+    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, ToWorker, WorkerId, WorkerStatus, job::Format,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Options, clock,
     render::{self, Event, Source},
-    store::{Archive, Artifacts, Over, Restored},
+    store::{Archive, Artifacts, Over, Restored, Stored},
     threads,
 };
 use keeper::{Keeper, Kept};
@@ -30,6 +30,9 @@ use state::State;
 
 /// Finished jobs that are remembered, with their files.
 pub(crate) const REMEMBERED: usize = 256;
+
+/// Most bytes of prompts, files and pictures that open jobs may hold in memory.
+const HELD: u64 = 4 << 30;
 
 /// Commands that wait: beyond it, senders do.
 const INBOX: usize = 1024;
@@ -57,6 +60,15 @@ pub(crate) struct Past {
     pub(crate) open: Vec<Restored>,
 }
 
+/// An artifact that a job has.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    artifacts: Arc<Artifacts>,
+    job: JobId,
+    artifact: Artifact,
+    format: Format,
+}
+
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -74,6 +86,12 @@ pub(crate) enum Error {
         /// What is missing, and why.
         what: String,
     },
+    /// No such worker.
+    #[error("no worker {name:?} is connected: see `tessera workers`")]
+    UnknownWorker {
+        /// The worker asked for.
+        name: String,
+    },
     /// The job names no model that can be told from others.
     #[error("the workers serve {} models ({}): choose one with --model", names.len(), names.join(", "))]
     WhichModel {
@@ -83,6 +101,20 @@ pub(crate) enum Error {
     /// The model cannot render the job.
     #[error(transparent)]
     Plan(#[from] render::PlanError),
+    /// One user has handed in more than a queue may hold.
+    #[error("{open} jobs of {} wait or run already, which is the limit: cancel some, or try again later", if user.is_empty() { "nobody" } else { user })]
+    Queue {
+        /// Whose.
+        user: String,
+        /// How many.
+        open: usize,
+    },
+    /// All jobs together hold more than we may.
+    #[error("the jobs that wait or run hold {held} MiB of pictures and prompts, the limit is {} MiB: try again later", HELD >> 20)]
+    Full {
+        /// What they hold, MiB.
+        held: u64,
+    },
     /// The job cannot be kept, so it is not taken.
     #[error("the job cannot be stored now, so it was not taken; try again later: {message}")]
     Store {
@@ -116,10 +148,15 @@ enum Command {
     Workers {
         reply: oneshot::Sender<Vec<WorkerStatus>>,
     },
+    Drain {
+        /// Its number or name.
+        worker: String,
+        reply: oneshot::Sender<Result<Vec<WorkerStatus>, Error>>,
+    },
     Fetch {
         job: JobId,
         artifact: Artifact,
-        reply: oneshot::Sender<Result<PathBuf, Error>>,
+        reply: oneshot::Sender<Result<Fetch, Error>>,
     },
     Enlist {
         hello: Box<Hello>,
@@ -151,6 +188,18 @@ enum Command {
     Stop {
         reply: oneshot::Sender<()>,
     },
+}
+
+// === impl Fetch ===
+
+impl Fetch {
+    /// Opens it, on a thread that may wait.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn open(&self) -> io::Result<Stored> {
+        self.artifacts.stored(self.job, self.artifact, self.format)
+    }
 }
 
 // === impl Handle ===
@@ -222,11 +271,19 @@ impl Handle {
         self.ask(|reply| Command::Workers { reply }).await
     }
 
+    /// Tells workers of a number or name to finish the task in hand and go.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) async fn drain(&self, worker: String) -> Result<Vec<WorkerStatus>, Error> {
+        self.ask(|reply| Command::Drain { worker, reply }).await?
+    }
+
     /// The file of an artifact.
     ///
     /// # Errors
     /// The job is not known, not done, or has no such artifact.
-    pub(crate) async fn fetch(&self, job: JobId, artifact: Artifact) -> Result<PathBuf, Error> {
+    pub(crate) async fn fetch(&self, job: JobId, artifact: Artifact) -> Result<Fetch, Error> {
         self.ask(|reply| Command::Fetch { job, artifact, reply }).await?
     }
 

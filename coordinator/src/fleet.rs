@@ -33,6 +33,7 @@ pub use placement::Placement;
 use queue::Queue;
 pub use queue::Standing;
 pub use speed::{Class, Kind};
+use worker::Conduct;
 pub use worker::Worker;
 
 /// Tasks that a worker holds at most: one runs, one is ready, so that the device never waits for the network.
@@ -40,6 +41,9 @@ pub const IN_HAND: usize = 2;
 
 /// Times a task may lose its worker before it is taken for the cause.
 pub const MAX_LOSSES: u32 = 4;
+
+/// Answers of a worker that are refused, and given well by another one, before no more is given to it.
+pub const MAX_FAULTS: u32 = 3;
 
 /// All workers, all waiting tasks, all leases.
 #[derive(Debug, Default)]
@@ -145,23 +149,26 @@ impl Fleet {
     /// which are void: their tasks wait again, and this counts as no loss.
     pub fn drain(&mut self, id: WorkerId) -> Vec<LeaseId> {
         let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
-        worker.draining = true;
+        worker.standing = Conduct::Draining;
         let void: Vec<LeaseId> = worker.hands.iter().skip(1).map(|hand| hand.lease).collect();
-        self.queue.leave(id);
-        for &lease in &void {
-            if let Some(held) = self.void(id, lease)
-                && !self.has_twin(&held)
-            {
-                self.queue.push(held.need);
-            }
-        }
+        self.requeue(id, &void);
+        void
+    }
+
+    /// The worker is given no more tasks, and none of its answers counts. Returns its leases, which are void: their tasks
+    /// wait again.
+    pub fn quarantine(&mut self, id: WorkerId, why: String) -> Vec<LeaseId> {
+        let Some(worker) = self.workers.get_mut(&id) else { return Vec::new() };
+        worker.standing = Conduct::Quarantined { why };
+        let void: Vec<LeaseId> = worker.hands.iter().map(|hand| hand.lease).collect();
+        self.requeue(id, &void);
         void
     }
 
     /// Whether the worker has said goodbye and has nothing left to do.
     #[must_use]
     pub fn is_drained(&self, worker: WorkerId) -> bool {
-        self.workers.get(&worker).is_some_and(|worker| worker.draining && worker.in_hand() == 0)
+        self.workers.get(&worker).is_some_and(|worker| worker.is_draining() && worker.in_hand() == 0)
     }
 
     /// The worker is gone: its tasks wait again, unless another one runs them too.
@@ -169,7 +176,7 @@ impl Fleet {
         let Some(worker) = self.workers.remove(&id) else { return Vec::new() };
         self.queue.leave(id);
         // One that left in order is not suspected of having died of its task.
-        let losses = u32::from(!worker.draining);
+        let losses = u32::from(!worker.is_draining());
         worker.hands.iter().filter_map(|hand| self.lose(hand.lease, losses)).collect()
     }
 
@@ -238,7 +245,7 @@ impl Fleet {
     pub fn accept(&mut self, lease: &Lease) -> Option<(WorkerId, LeaseId)> {
         self.queue.accepted(lease.need.task.job);
         let twin = lease.twin?;
-        let stays = self.workers.get(&lease.worker).is_some_and(|worker| !worker.draining);
+        let stays = self.workers.get(&lease.worker).is_some_and(Worker::serves);
         if let Some(line) = lease.need.line.filter(|_| stays) {
             self.queue.move_line(line, lease.worker);
         }
@@ -262,11 +269,27 @@ impl Fleet {
         match lease.twin.and_then(|twin| self.leases.get_mut(&twin)) {
             Some(twin) => {
                 (twin.need.failures, twin.need.avoid) = (1, Some(lease.worker));
+                twin.need.suspect = lease.need.suspect;
                 twin.twin = None;
             }
             None => self.queue.push(Need { failures: 1, avoid: Some(lease.worker), ..lease.need }),
         }
         true
+    }
+
+    /// An answer was refused: if another worker's to the same task is good, this one's device is at fault.
+    #[must_use]
+    pub fn suspected(lease: Lease) -> Lease {
+        Lease { need: Need { suspect: Some(lease.worker), ..lease.need }, ..lease }
+    }
+
+    /// A good answer to a task. Returns the worker that [was suspected](Self::suspected) over it and has now been found at
+    /// fault [too often](MAX_FAULTS).
+    pub fn convict(&mut self, lease: &Lease) -> Option<WorkerId> {
+        let id = lease.need.suspect.filter(|&suspect| suspect != lease.worker)?;
+        let worker = self.workers.get_mut(&id)?;
+        worker.faults += 1;
+        (worker.serves() && MAX_FAULTS <= worker.faults).then_some(id)
     }
 
     /// There is no work behind a lease: it is as if it had not been given.
@@ -280,7 +303,7 @@ impl Fleet {
     /// Workers of a model that do not have a tensor. They count as having it from now on: it must be sent to them.
     pub fn lacking(&mut self, model: [u8; 32], digest: Digest) -> Vec<WorkerId> {
         let serving =
-            self.workers.iter_mut().filter(|(_, worker)| worker.model().hash == model && !worker.draining);
+            self.workers.iter_mut().filter(|(_, worker)| worker.model().hash == model && worker.serves());
         serving.filter_map(|(&id, worker)| worker.kept.insert(digest).then_some(id)).collect()
     }
 
@@ -318,6 +341,18 @@ impl Fleet {
     #[must_use]
     pub const fn taken_back(&self) -> u64 {
         self.taken_back
+    }
+
+    /// Tasks of a worker wait again; this counts as no loss.
+    fn requeue(&mut self, id: WorkerId, leases: &[LeaseId]) {
+        self.queue.leave(id);
+        for &lease in leases {
+            if let Some(held) = self.void(id, lease)
+                && !self.has_twin(&held)
+            {
+                self.queue.push(held.need);
+            }
+        }
     }
 
     fn lose(&mut self, lease: LeaseId, losses: u32) -> Option<Loss> {

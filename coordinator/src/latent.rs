@@ -110,6 +110,12 @@ impl Latent {
         self.tensor.shape()[1]
     }
 
+    /// Bytes of it.
+    #[must_use]
+    pub fn byte_len(&self) -> u64 {
+        self.tensor.byte_len() as u64
+    }
+
     /// Its size, latent px.
     #[must_use]
     pub const fn size(&self) -> Size {

@@ -10,7 +10,7 @@
 //!
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
-//! - `store`: files of finished jobs. `rpc`: the two services. [`report`]: what a job cost.
+//! - `store`: files of finished jobs. [`security`]: who may use us. `rpc`: the two services. [`report`]: what a job cost.
 //! - `clock`, `threads`: the time, and where long work runs. Both follow the runtime, so that a simulated network can
 //!   carry the whole of it: see [`serve_over`].
 //!
@@ -28,10 +28,11 @@ pub mod render;
 pub mod report;
 mod rpc;
 pub mod sample;
+pub mod security;
 mod store;
 mod threads;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tessera_proto::{
     limits,
@@ -42,14 +43,23 @@ use tokio::{
     net::TcpListener,
 };
 use tokio_stream::Stream;
-use tonic::transport::{
-    Server,
-    server::{Connected, TcpIncoming},
-};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::Connected};
+use url::Url;
 
 use actor::{Handle, Past};
 use rpc::{FleetService, JobsService};
-use store::{Archive, ArchiveError, Artifacts, Jobs, Shelf};
+use security::{Authority, Door, Registry, Security};
+use store::{Archive, ArchiveError, Artifacts, Database, Jobs, Shelf};
+
+/// How long the two sides of a connection may take to agree on keys.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a call may take to say all that it has to, and to be answered or begin to be: a picture of
+/// [`limits::IMAGE_FILE`] over 4 Mbit/s.
+const REQUEST: Duration = Duration::from_secs(200);
+
+/// Calls of one connection at a time.
+const STREAMS: u32 = 1024;
 
 /// How a coordinator behaves.
 #[derive(Debug, Clone)]
@@ -64,12 +74,17 @@ pub struct Options {
     pub worker_wait: Duration,
     /// Jobs of one user that run at a time; `None` = any number. Others wait.
     pub user_jobs: Option<usize>,
+    /// Jobs of one user that wait or run at a time; more are refused.
+    pub queue: usize,
     /// Where files of finished jobs go; `None` = a temporary folder, removed at the end.
-    pub artifacts: Option<PathBuf>,
+    pub artifacts: Option<Place>,
     /// What outlives the coordinator; `None` = nothing but finished files.
     pub durable: Option<Durable>,
     /// How often it is stored how far a job is, beside the ends of its stages.
     pub checkpoint: Duration,
+    /// Folder of the authority that vouches for us and our workers; callers need TLS and a credential then. `None` =
+    /// everybody who reaches us may everything.
+    pub tls: Option<PathBuf>,
 }
 
 /// Where jobs are kept that outlive their coordinator.
@@ -77,22 +92,37 @@ pub struct Options {
 pub struct Durable {
     /// The table of jobs: `sqlite:FILE`, made if absent, or `postgres://…`.
     pub database: String,
-    /// Folder of what open jobs need to go on.
-    pub folder: PathBuf,
-    /// Whether other coordinators work on the same table, with the same folders: each job is one's at a time, and is taken
-    /// over by another when its owner has not shown itself for so long. `None` = table and folders are ours alone.
+    /// Where that lies which open jobs need to go on.
+    pub place: Place,
+    /// Whether other coordinators work on the same table, with the same places: each job is one's at a time, and is taken
+    /// over by another when its owner has not shown itself for so long. `None` = table and places are ours alone.
     pub lease: Option<Duration>,
+}
+
+/// Where files are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a folder of this machine, or one that it shares.
+    Folder(PathBuf),
+    /// In a bucket: `s3://BUCKET/PREFIX`, `gs://…` or `az://…`.
+    Bucket(Url),
 }
 
 /// Why a coordinator stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The artifacts' folder cannot be used.
-    #[error("the folder for finished files cannot be used: {0}")]
+    #[error("the place for finished files cannot be used: {0}")]
     Artifacts(io::Error),
     /// The job store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There are no certificates.
+    #[error(transparent)]
+    Authority(#[from] security::AuthorityError),
+    /// The tokens are kept in the job store, and there is none.
+    #[error("callers can be told apart only with a job store")]
+    NoStore,
     /// Reflection cannot be set up.
     #[error("the reflection service cannot be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -119,9 +149,11 @@ impl Default for Options {
             task_timeout: Duration::from_secs(600),
             worker_wait: Duration::from_secs(60),
             user_jobs: None,
+            queue: 10_000,
             artifacts: None,
             durable: None,
             checkpoint: Duration::from_secs(5),
+            tls: None,
         }
     }
 }
@@ -135,13 +167,7 @@ pub async fn serve(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    serve_over(accepted(listener), options, shutdown).await
-}
-
-/// The connections of a listener. Accepted sockets have Nagle's algorithm on by themselves: a small reply behind another one
-/// would wait 40 ms.
-fn accepted(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+    open(options).await?.serve(listener, shutdown).await
 }
 
 /// Serves on `connections`, whatever they run over, until `shutdown` is done.
@@ -167,21 +193,32 @@ pub struct Opened {
     options: Options,
     artifacts: Artifacts,
     past: Option<Past>,
+    security: Option<Arc<Security>>,
 }
 
 /// Opens folders and job store: what cannot be used is known before anybody is told where to connect.
 ///
 /// # Errors
-/// The folder for finished files or the job store cannot be used.
+/// The place for finished files or the job store cannot be used.
 pub async fn open(options: Options) -> Result<Opened, Error> {
-    let artifacts = Artifacts::open(options.artifacts.as_deref()).map_err(Error::Artifacts)?;
+    let artifacts = Artifacts::open(options.artifacts.as_ref()).map_err(Error::Artifacts)?;
     // A silence shorter than a heartbeat would lose every idle worker: several heartbeats must fit, one may get lost.
     let options = Options { heartbeat: options.heartbeat.min(options.silence / 4), ..options };
     let past = match &options.durable {
         Some(durable) => Some(past(durable, &artifacts).await.map_err(|message| StoreError { message })?),
         None => None,
     };
-    Ok(Opened { options, artifacts, past })
+    let security = match (&options.tls, &options.durable) {
+        (None, _) => None,
+        (Some(_), None) => return Err(Error::NoStore),
+        (Some(folder), Some(durable)) => {
+            let authority = Authority::open(folder)?;
+            let registry = Registry::open(&durable.database).await;
+            let registry = registry.map_err(|error| StoreError { message: error.to_string() })?;
+            Some(Arc::new(Security { authority, registry }))
+        }
+    };
+    Ok(Opened { options, artifacts, past, security })
 }
 
 // === impl Opened ===
@@ -196,7 +233,7 @@ impl Opened {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
-        self.serve_over(accepted(listener), shutdown).await
+        self.serve_over(security::accepted(listener), shutdown).await
     }
 
     async fn serve_over<C>(
@@ -207,7 +244,7 @@ impl Opened {
     where
         C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
     {
-        let Self { options, artifacts, past } = self;
+        let Self { options, artifacts, past, security } = self;
         let actor = Handle::start(options, artifacts, past);
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<JobsServer<JobsService>>().await;
@@ -220,10 +257,18 @@ impl Opened {
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
         let stopped = actor.clone();
-        let fleet = FleetServer::new(FleetService::new(actor))
+        let fleet = FleetServer::new(FleetService::new(actor, security.clone()))
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
-        Server::builder()
+        let door = Door::new(security.as_ref().map(|security| security.registry.clone()));
+        let mut server = Server::builder();
+        if let Some(security) = &security {
+            server = server.tls_config(tls(&security.authority))?;
+        }
+        server
+            .layer(door)
+            .timeout(REQUEST)
+            .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(limits::STREAM_WINDOW)
             .initial_connection_window_size(limits::CONNECTION_WINDOW)
             .max_frame_size(limits::FRAME)
@@ -242,11 +287,22 @@ impl Opened {
     }
 }
 
+/// TLS with a certificate of the cluster's authority; callers may show one of it too.
+fn tls(authority: &Authority) -> ServerTlsConfig {
+    let (certificate, key) = authority.server();
+    ServerTlsConfig::new()
+        .identity(Identity::from_pem(certificate, key))
+        .client_ca_root(Certificate::from_pem(authority.ca()))
+        .client_auth_optional(true)
+        .timeout(HANDSHAKE)
+}
+
 /// What earlier coordinators have left; ours alone from now on.
 async fn past(durable: &Durable, artifacts: &Artifacts) -> Result<Past, String> {
     let open = async || -> Result<Past, ArchiveError> {
-        let shelf = Shelf::open(&durable.folder)?;
-        let mut archive = Archive::new(Jobs::open(&durable.database).await?, shelf, durable.lease);
+        let shelf = Shelf::open(&durable.place)?;
+        let mut archive =
+            Archive::new(Jobs::new(Database::open(&durable.database).await?), shelf, durable.lease);
         let open = archive.claim().await?;
         if durable.lease.is_none() {
             artifacts.sweep()?;
@@ -256,21 +312,4 @@ async fn past(durable: &Durable, artifacts: &Artifacts) -> Result<Past, String> 
         Ok(Past { archive, ended, open })
     };
     open().await.map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpStream;
-    use tokio_stream::StreamExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn accepted_sockets_do_not_hold_small_messages_back() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut connections = accepted(listener);
-        let _client = TcpStream::connect(address).await.unwrap();
-        assert!(connections.next().await.unwrap().unwrap().nodelay().unwrap());
-    }
 }

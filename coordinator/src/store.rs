@@ -1,17 +1,24 @@
 //! What the coordinator keeps outside its memory.
 //!
 //! - [`Artifacts`]: files of finished jobs. [`Archive`]: what outlives us of all jobs: their table ([`Jobs`]) and, of open
-//!   ones, what they need to go on ([`Shelf`]).
+//!   ones, what they need to go on ([`Shelf`]). [`Credentials`]: who may do what.
+//! - [`Database`]: where the tables are.
 
 mod archive;
 mod artifacts;
+mod credentials;
+mod database;
+mod depot;
 mod draft;
 mod jobs;
 mod shelf;
-mod whole;
+pub(crate) mod whole;
 
 pub(crate) use archive::{Archive, Error as ArchiveError, Restored};
 pub(crate) use artifacts::Artifacts;
+pub(crate) use credentials::{Credentials, New as NewCredential};
+pub(crate) use database::{Database, Error as DatabaseError};
+pub(crate) use depot::Stored;
 pub(crate) use draft::{Draft, Error as DraftError};
 pub(crate) use jobs::{Jobs, Over};
 pub(crate) use shelf::Shelf;

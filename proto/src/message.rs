@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId};
 
 /// Version of the contract between worker and coordinator; both must speak the same.
-pub const CONTRACT: u32 = 4;
+pub const CONTRACT: u32 = 5;
 
 /// What a worker says.
 #[derive(Debug, Clone)]
@@ -62,4 +62,6 @@ pub enum ToWorker {
         /// Whether it is ended if it has begun: what it would tell of the device's speed is not wanted.
         stop: bool,
     },
+    /// The worker is to finish the task in hand, say goodbye and go.
+    Leave,
 }

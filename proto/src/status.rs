@@ -130,6 +130,10 @@ pub struct WorkerStatus {
     pub last_seen_ms: u64,
     /// How long its tasks take, of each class that it has done.
     pub speeds: Vec<Speed>,
+    /// Whether it finishes what it has and takes no more.
+    pub draining: bool,
+    /// Why it is given no more tasks; `None` = it is.
+    pub quarantine: Option<String>,
     /// What must be known of its model to plan with it.
     #[serde(skip)]
     pub model: ModelFacts,

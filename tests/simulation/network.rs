@@ -8,12 +8,13 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
+use tessera_worker::LinkError;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{self, Channel, Endpoint, Uri, server::Connected};
+use tonic::transport::{Channel, Endpoint, Uri, server::Connected};
 use tower::service_fn;
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -43,12 +44,13 @@ pub(crate) async fn listen() -> io::Result<ReceiverStream<io::Result<Accepted>>>
 }
 
 /// Opens a channel, as [`Endpoint::connect`] does over the system's network.
-pub(crate) async fn connect(endpoint: Endpoint) -> Result<Channel, transport::Error> {
+pub(crate) async fn connect(endpoint: Endpoint) -> Result<Channel, LinkError> {
     let dial = |uri: Uri| async move {
         let host = uri.host().unwrap_or_default().to_owned();
         TcpStream::connect((host, uri.port_u16().unwrap_or(PORT))).await.map(TokioIo::new)
     };
-    endpoint.connect_with_connector(service_fn(dial)).await
+    let channel = endpoint.connect_with_connector(service_fn(dial)).await;
+    channel.map_err(|_| LinkError::Unreachable { url: URL.to_owned() })
 }
 
 // === impl Accepted ===

@@ -66,7 +66,7 @@ fn add_coordinator(sim: &mut Sim<'_>, scenario: &Scenario, folder: &Path) {
         silence: Duration::from_secs(2),
         task_timeout: Duration::from_secs(20),
         user_jobs: scenario.user_jobs,
-        artifacts: Some(folder.to_owned()),
+        artifacts: Some(tessera_coordinator::Place::Folder(folder.to_owned())),
         ..Default::default()
     };
     sim.host(COORDINATOR, move || {
@@ -84,6 +84,7 @@ fn add_worker(sim: &mut Sim<'_>, name: String, machine: &Machine) {
         name: name.clone(),
         device: machine.device.parse().expect("a device"),
         model: None,
+        access: None,
         upscalers: Vec::new(),
         onnxruntime: None,
         fuse: true,

@@ -23,6 +23,8 @@ pub struct Cluster {
     artifacts: TempDir,
     state: TempDir,
     flags: Vec<String>,
+    /// Variables of every coordinator.
+    variables: Vec<(String, String)>,
 }
 
 // === impl Cluster ===
@@ -43,12 +45,26 @@ impl Cluster {
     /// It does not listen.
     #[must_use]
     pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::begin(flags, Vec::new(), variables)
+    }
+
+    /// The same with variables set for this coordinator and those after it.
+    ///
+    /// # Panics
+    /// It does not listen.
+    #[must_use]
+    pub fn start_in(flags: &[&str], variables: Vec<(String, String)>) -> Self {
+        Self::begin(flags, variables, &[])
+    }
+
+    fn begin(flags: &[&str], variables: Vec<(String, String)>, once: &[(&str, &str)]) -> Self {
         let [artifacts, state] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut command = coordinator("127.0.0.1:0", &artifacts, &state, &flags);
-        let coordinator = Running::start(command.envs(variables.iter().copied()));
-        let url = coordinator.line(START, |line| line.starts_with("http://"));
-        Self { workers: Vec::new(), coordinator, url, artifacts, state, flags }
+        command.envs(variables.iter().cloned()).envs(once.iter().copied());
+        let coordinator = Running::start(&mut command);
+        let url = coordinator.line(START, is_url);
+        Self { workers: Vec::new(), coordinator, url, artifacts, state, flags, variables }
     }
 
     /// Kills the coordinator and starts another one at its address, on what it has left; workers look for it again by
@@ -67,10 +83,16 @@ impl Cluster {
     /// # Panics
     /// It does not listen.
     pub fn start_again(&mut self) {
-        let address = self.url.trim_start_matches("http://").to_owned();
-        self.coordinator =
-            Running::start(&mut coordinator(&address, &self.artifacts, &self.state, &self.flags));
-        self.coordinator.line(START, |line| line.starts_with("http://"));
+        let address = self.address().to_owned();
+        let mut command = coordinator(&address, &self.artifacts, &self.state, &self.flags);
+        self.coordinator = Running::start(command.envs(self.variables.iter().cloned()));
+        self.coordinator.line(START, is_url);
+    }
+
+    /// Where the coordinator listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.split("://").nth(1).unwrap_or_default()
     }
 
     /// The folder of what outlives the coordinator.
@@ -158,6 +180,10 @@ impl Cluster {
     pub fn run(&self, words: &[&str]) -> Ended {
         Running::start(&mut self.command(words)).wait(START)
     }
+}
+
+fn is_url(line: &str) -> bool {
+    line.starts_with("http://") || line.starts_with("https://")
 }
 
 fn coordinator(listen: &str, artifacts: &TempDir, state: &TempDir, flags: &[String]) -> Command {

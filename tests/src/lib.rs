@@ -17,8 +17,11 @@ pub mod picture;
 pub mod postgres;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod render;
 pub mod report;
+#[cfg(unix)]
+pub mod s3;
 pub mod tensors;
 
 use std::path::{Path, PathBuf};

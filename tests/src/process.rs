@@ -99,18 +99,24 @@ impl Running {
         })
     }
 
+    /// The same on standard error.
+    ///
+    /// # Panics
+    /// None comes within `limit`, or the process ends before.
+    pub fn complaint(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
+        let found = self.stderr.find(limit, wanted);
+        found.unwrap_or_else(|| panic!("it did not say so in {limit:?}: {}", self.stderr.text()))
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
     /// The process is gone.
     pub fn signal(&mut self, signal: Signal) {
-        let name = match signal {
-            Signal::Kill => return self.child.kill().expect("a child can be killed"),
-            Signal::Interrupt => "INT",
-            Signal::Stop => "STOP",
-            Signal::Continue => "CONT",
-        };
-        send(name, self.id());
+        match signal {
+            Signal::Kill => self.child.kill().expect("a child can be killed"),
+            other => self::signal(other, self.id()),
+        }
     }
 
     /// Waits for the end.
@@ -300,6 +306,19 @@ pub fn exists(id: u32) -> bool {
 /// There is no such process.
 pub fn kill(id: u32) {
     send("KILL", id);
+}
+
+/// Sends a signal to a process that is not ours to wait for.
+pub(crate) fn signal(signal: Signal, id: u32) {
+    send(
+        match signal {
+            Signal::Interrupt => "INT",
+            Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
+        },
+        id,
+    );
 }
 
 fn send(name: &str, id: u32) {

@@ -6,6 +6,7 @@ use tessera_tests::{
     cluster::Cluster,
     process::{Ended, Signal},
     report::parse,
+    s3::S3,
 };
 
 /// A job of a few seconds on simulated devices.
@@ -250,6 +251,35 @@ fn another_coordinator_takes_a_job_over() {
     assert!(40 <= taken["done"].as_u64().unwrap_or_default(), "from its checkpoint: {taken}");
     until(&second, &job, is_done);
     assert_eq!(fetched(&second, &job), expected);
+}
+
+/// Pictures, checkpoints and specifications lie in a bucket of a real S3 server; the coordinator is killed, and the server
+/// stands still for a while.
+#[test]
+fn a_bucket_keeps_jobs() {
+    let expected = calm(JOB);
+    let server = S3::start();
+    let flags = ["--checkpoint", "0.3", "--artifacts", "s3://tessera/farm"];
+    let mut cluster = Cluster::start_in(&flags, server.variables()).with_workers(&["sim:15"], None);
+    let job = submitted(&cluster, JOB);
+    until(&cluster, &job, reached("hires", 60));
+    thread::sleep(Duration::from_millis(600));
+    let open = server.list("farm/open/");
+    assert!(open.contains(&format!("{job}.job")) && open.contains(".safetensors"), "{open}");
+    cluster.restart_coordinator();
+    let after = until(&cluster, &job, |status| 0 < status["done"].as_u64().unwrap_or_default());
+    assert!(40 <= after["done"].as_u64().unwrap_or_default(), "from its checkpoint: {after}");
+
+    server.signal(Signal::Stop);
+    let paused = until(&cluster, &job, |status| status["paused"].is_string());
+    let why = paused["paused"].as_str().unwrap_or_default();
+    assert!(why.contains("no answer within 20s"), "{why}");
+    server.signal(Signal::Continue);
+    until(&cluster, &job, is_done);
+    assert_eq!(fetched(&cluster, &job), expected);
+    let left = server.list("farm/");
+    assert!(!left.contains("farm/open/"), "{left}");
+    assert_eq!(left.matches("<Key>").count(), 2, "a picture and its report: {left}");
 }
 
 /// Processes are killed at random for a while; `tessera bench chaos` does so for as long as one likes.

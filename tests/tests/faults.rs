@@ -1,4 +1,7 @@
-//! Workers that die, hang or come late in the hires pass: the job ends with the same bytes.
+//! Workers that die, hang, come late or answer nonsense in the hires pass: the job ends with the same bytes.
+
+mod cut;
+mod liar;
 
 use std::{path::PathBuf, thread, time::Duration};
 

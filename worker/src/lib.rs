@@ -5,8 +5,9 @@
 //! - [`graph`]: ONNX graphs, read with bounds and rewritten (pure); [`engine`]: what runs them.
 //! - [`task`]: what a worker can be asked for; [`device`]: the loop that does it.
 //! - [`halt`]: how a task that runs is stopped.
-//! - `link`: the stream to the coordinator; `heartbeat`: its signs of life.
+//! - `access`: how we show who we are. `link`: the stream to the coordinator; `heartbeat`: its signs of life.
 
+mod access;
 pub mod device;
 pub mod engine;
 pub mod exact;
@@ -31,7 +32,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tonic::transport::{self, Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 
 use device::{Device, Gone, Order};
 use engine::{DeviceSpec, Engine, OnnxEngine, Runtime, Simulated, Vae, library::Places};
@@ -42,6 +43,7 @@ use model::{HashCache, ModelFolder};
 use runner::{ModelRunner, Texts};
 use text::Tokenizer;
 
+pub use access::{Access, default_folder as identity_folder, distrust, token_file};
 pub use link::Error as LinkError;
 
 /// Outcomes that wait for the stream: no more than tasks in hand.
@@ -55,6 +57,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Where the coordinator listens: `http://host:port`.
     pub coordinator: String,
+    /// How to be admitted there; `None` = nothing is asked.
+    pub access: Option<Access>,
     /// The worker's name for people.
     pub name: String,
     /// What to run on.
@@ -130,7 +134,20 @@ impl Error {
 /// # Errors
 /// The model or the library is refused, or the coordinator cannot be reached.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
-    run_over(options, |endpoint: Endpoint| async move { endpoint.connect().await }, shutdown).await
+    let access = options.access.clone();
+    let connect = move |endpoint: Endpoint| {
+        let access = access.clone();
+        async move {
+            match access {
+                Some(access) => access.connect(endpoint).await,
+                None => endpoint
+                    .connect()
+                    .await
+                    .map_err(|error| access::unreachable(&endpoint.uri().to_string(), &error)),
+            }
+        }
+    };
+    run_over(options, connect, shutdown).await
 }
 
 /// The same over any network: `connect` opens the channels to the coordinator.
@@ -146,7 +163,7 @@ pub async fn run_over<C, F>(
 ) -> Result<(), Error>
 where
     C: Fn(Endpoint) -> F + Send + Sync,
-    F: Future<Output = Result<Channel, transport::Error>> + Send,
+    F: Future<Output = Result<Channel, LinkError>> + Send,
 {
     let (report, mut outcomes) = mpsc::channel(OUTCOMES);
     let settings = options.clone();
@@ -172,6 +189,10 @@ where
                     ended = link.serve(&device, &mut outcomes) => ended,
                     () = &mut shutdown => return Ok(link.leave(&device, &mut outcomes).await?),
                 };
+                if matches!(ended, Err(LinkError::Drained)) {
+                    tracing::info!("drained: the task in hand is finished, then this worker ends");
+                    return Ok(link.leave(&device, &mut outcomes).await?);
+                }
                 tokio::select! {
                     cleared = clear(&device, &mut outcomes) => cleared?,
                     () = &mut shutdown => return Ok(()),
@@ -286,7 +307,13 @@ fn load(
 /// A name for people: `host/process`.
 #[must_use]
 pub fn default_name() -> String {
-    let host = env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-    let host = host.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    format!("{}/{}", host.as_deref().unwrap_or("worker").trim(), std::process::id())
+    format!("{}/{}", host_name().as_deref().unwrap_or("worker"), std::process::id())
+}
+
+/// What this host is called, if it says so.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let said = |name: String| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+    let variable = env::var("HOSTNAME").ok().and_then(said);
+    variable.or_else(|| std::fs::read_to_string("/etc/hostname").ok().and_then(said))
 }

@@ -1,6 +1,6 @@
 //! The worker's stream to the coordinator: tasks in, outcomes and heartbeats out.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tessera_proto::{
     ConvertError, Digest, FromWorker, Hello, Outcome, ToWorker, limits,
@@ -8,7 +8,7 @@ use tessera_proto::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tonic::transport::{self, Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     device::{Device, Gone, Order},
@@ -36,6 +36,34 @@ pub enum Error {
         /// The URL.
         url: String,
     },
+    /// What answers is not whom we were told of.
+    #[error("what answers at {url} is not trusted: {message}")]
+    Untrusted {
+        /// The URL.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// A token that no header can carry.
+    #[error("the token cannot be used: it is one line of letters, digits and dashes")]
+    Token,
+    /// No key could be made.
+    #[error("no key can be made: {message}")]
+    Key {
+        /// Why.
+        message: String,
+    },
+    /// A certificate cannot be kept.
+    #[error("the certificate cannot be kept in {}: {error}", path.display())]
+    Keep {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The coordinator has sent the worker away.
+    #[error("drained")]
+    Drained,
     /// The coordinator does not want this worker.
     #[error("the coordinator refuses this worker: {message}")]
     Refused {
@@ -82,12 +110,9 @@ impl Link {
         hello: Hello,
     ) -> Result<Self, Error>
     where
-        F: Future<Output = Result<Channel, transport::Error>>,
+        F: Future<Output = Result<Channel, Error>>,
     {
-        let channel = connect(endpoint(url)?).await.map_err(|error| {
-            tracing::debug!(?error, url, "cannot connect");
-            Error::Unreachable { url: url.to_owned() }
-        })?;
+        let channel = connect(endpoint(url)?).await?;
         let mut client = FleetClient::new(channel)
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
@@ -132,6 +157,7 @@ impl Link {
                 Some(ToWorker::Forget { digest }) => Order::Forget { digest },
                 Some(ToWorker::Assign(assignment)) => Order::Run(assignment),
                 Some(ToWorker::Withdraw { lease, stop }) => Order::Withdraw { lease, stop },
+                Some(ToWorker::Leave) => return Err(Error::Drained),
             };
             device.tell(order)?;
         }
@@ -145,7 +171,13 @@ impl Link {
     ) -> Result<(), Error> {
         // A coordinator that is gone needs no goodbye.
         let _ = self.outbox.send(FromWorker::Goodbye).await;
-        self.serve(device, outcomes).await
+        loop {
+            match self.serve(device, outcomes).await {
+                // It is on its way.
+                Err(Error::Drained) => {}
+                ended => return ended,
+            }
+        }
     }
 }
 
@@ -179,7 +211,7 @@ async fn next(inbox: &mut tonic::Streaming<wire::ToWorker>) -> Result<Option<ToW
 }
 
 /// A worker that is refused should not come back as it is; a broken stream is worth another try.
-fn refused(status: tonic::Status) -> Error {
+pub(crate) fn refused(status: tonic::Status) -> Error {
     use tonic::Code::{
         FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented,
     };

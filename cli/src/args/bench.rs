@@ -23,6 +23,34 @@ pub(crate) enum BenchCommand {
     ///
     /// Exit code 1 if a job is lost, does not end, or has other bytes than in a run that nobody disturbs.
     Chaos(ChaosArgs),
+    /// Measure what a cluster that is left running promises: how soon it works again after a kill, what its checkpoints cost,
+    /// how soon a cancelled job's devices are free, what thousands of jobs and hundreds of watchers do to it
+    ///
+    /// Exit code 1 if a bound is missed.
+    Endurance(EnduranceArgs),
+}
+
+/// `tessera bench endurance`.
+#[derive(Debug, Args)]
+pub(crate) struct EnduranceArgs {
+    /// Open jobs of a coordinator that is killed and started again
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) open: u32,
+    /// Jobs over which memory must stay flat
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(40..=1_000_000))]
+    pub(crate) jobs: u32,
+    /// Clients that watch one job
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) watchers: u32,
+    /// A PostgreSQL database that two coordinators share, to measure a take-over: postgres://USER@HOST/NAME
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// Leave out what needs a model: what checkpoints cost, and how soon a cancelled job's devices are free
+    #[arg(long)]
+    pub(crate) simulated: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `tessera bench chaos`.

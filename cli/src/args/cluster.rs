@@ -9,9 +9,26 @@ use super::{FormatArgs, JobArgs, LISTEN, SpillArgs};
 /// Which cluster.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The cluster's coordinator, e.g. http://10.0.0.5:7878
+    /// The cluster's coordinator, e.g. https://10.0.0.5:7878; http:// for one that asks for no TLS
     #[arg(long, value_name = "URL", env = "TESSERA_COORDINATOR")]
     pub(crate) coordinator: String,
+    /// How to be admitted there.
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+}
+
+/// What a coordinator that asks for TLS is shown, and is to show.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AccessArgs {
+    /// With https://: certificate of the cluster's authority, as `tessera init` made it (default: $TESSERA_HOME/tls/ca.pem)
+    #[arg(long, value_name = "FILE.pem", env = "TESSERA_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// With https://: the token that an admin made with `tessera token new`
+    #[arg(long, value_name = "TOKEN", env = "TESSERA_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The same, read from a file
+    #[arg(long, value_name = "FILE", env = "TESSERA_TOKEN_FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// `tessera submit`.
@@ -134,28 +151,60 @@ pub(crate) struct FetchArgs {
     pub(crate) json: bool,
 }
 
+/// Where a coordinator keeps jobs and tokens.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Folder for what outlives the coordinator: jobs, how far they are, finished pictures; for one coordinator alone
+    /// (default: $TESSERA_HOME/coordinator)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Table of jobs and tokens: sqlite:FILE or postgres://USER@HOST/NAME (default: a SQLite file in the folder of --state)
+    ///
+    /// Several coordinators may share one PostgreSQL, each with its own --state and all with one --artifacts: where one is
+    /// gone, another goes on with its jobs within ten seconds.
+    #[arg(long, value_name = "URL", env = "TESSERA_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+}
+
+/// `tessera drain`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The worker's number or name, as `tessera workers` prints them, or HOST for all that are called HOST/DEVICE
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `tessera coordinator`.
 #[derive(Debug, Args)]
 pub(crate) struct CoordinatorArgs {
     /// Address and port to listen on; port 0 takes a free one, and the URL is printed
     ///
-    /// Only programs of this machine reach the default. There is no authentication yet: another address opens the
-    /// cluster to all who reach it.
+    /// Only programs of this machine reach the default. Another address asks for --tls, or for --insecure.
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub(crate) listen: String,
-    /// Folder for what outlives the coordinator: jobs, how far they are, finished pictures; for one coordinator alone
-    /// (default: $TESSERA_HOME/coordinator)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-    /// Folder for finished pictures (default: artifacts/ in the folder of --state)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) artifacts: Option<PathBuf>,
-    /// Table of jobs: sqlite:FILE or postgres://USER@HOST/NAME (default: a SQLite file in the folder of --state)
+    /// Ask callers for TLS and a token, with the certificates that `tessera init` made (default folder: $TESSERA_HOME/tls)
+    #[arg(long, value_name = "DIR", conflicts_with = "insecure")]
+    #[expect(clippy::option_option, reason = "clap reads a flag with and without a value so")]
+    pub(crate) tls: Option<Option<PathBuf>>,
+    /// Listen on an address that others reach although anybody could use the cluster: for a network that is closed itself
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Where jobs are kept.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Folder or bucket (s3://BUCKET/PREFIX, gs://…, az://…) for finished pictures (default: artifacts/ in the folder of
+    /// --state)
     ///
-    /// Several coordinators may share one PostgreSQL, each with its own --state and all with one --artifacts: where one is
-    /// gone, another goes on with its jobs within ten seconds.
-    #[arg(long, value_name = "URL")]
-    pub(crate) database: Option<String>,
+    /// A bucket also gets what open jobs need to go on. How to get in is said by the variables that the providers' own tools
+    /// read: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_…; AZURE_….
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) artifacts: Option<String>,
     /// Store every so many seconds how far each job is, beside the ends of its stages; so much work is done again at most
     /// when the coordinator is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
@@ -166,6 +215,9 @@ pub(crate) struct CoordinatorArgs {
     /// Let at most this many jobs of one user run at a time; the others wait (default: any number)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) user_jobs: Option<u32>,
+    /// Refuse a user's further jobs while this many of them wait or run
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) queue: u32,
     /// Take a worker for lost when nothing has been heard of it for this many seconds; at least 0.4
     #[arg(long, value_name = "SECONDS")]
     pub(crate) silence: Option<f64>,
@@ -180,9 +232,15 @@ pub(crate) struct WorkerArgs {
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// cpu | cpu:THREADS | cuda:N | tensorrt:N | rocm:N | directml:N | coreml | openvino | sim:MILLISECONDS
+    /// cpu | cpu:THREADS | cuda:N | tensorrt:N | rocm:N | directml:N | coreml | openvino | sim:MILLISECONDS | auto
+    ///
+    /// auto starts a process per CUDA device, or two that share the cores where there is none; a list (cuda:0,cuda:1) one per
+    /// entry. One that dies is started again. They are called HOST/DEVICE, and `tessera drain HOST` means all of them.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
+    /// End when standard input does
+    #[arg(long, hide = true)]
+    pub(crate) leash: bool,
     /// Model folder (default: $TESSERA_MODEL, else the demo model; not needed by sim devices)
     #[arg(short, long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
@@ -206,6 +264,9 @@ pub(crate) struct WorkerArgs {
     /// more does not keep its device for long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) patience: f64,
+    /// Folder where the worker keeps its key and certificate (default: $TESSERA_HOME/identity)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
     /// Name for people, e.g. in `tessera workers` (default: host and process)
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

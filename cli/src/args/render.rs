@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FormatArgs, JobArgs, SpillArgs};
+use super::{AccessArgs, FormatArgs, JobArgs, SpillArgs};
 
 /// `tessera render`.
 #[derive(Debug, Args)]
@@ -50,9 +50,12 @@ pub(crate) struct MachineArgs {
     /// threads; sim:MS computes nothing and answers after MS milliseconds.
     #[arg(long, value_name = "WORKERS", default_value = "auto", conflicts_with = "coordinator")]
     pub(crate) workers: String,
-    /// Use the running cluster of this coordinator instead, e.g. http://10.0.0.5:7878
+    /// Use the running cluster of this coordinator instead, e.g. https://10.0.0.5:7878
     #[arg(long, value_name = "URL", conflicts_with_all = ["spill_above", "spill_folder"])]
     pub(crate) coordinator: Option<String>,
+    /// How to be admitted there.
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     /// ONNX Runtime library to load, a file or its folder
     ///
     /// Without it: ORT_DYLIB_PATH, $TESSERA_HOME, beside the executable, the system's loader.

@@ -70,7 +70,7 @@ impl Arena {
         let coordinator = tokio::spawn(tessera_coordinator::serve(
             listener,
             tessera_coordinator::Options {
-                artifacts: Some(artifacts.path().to_owned()),
+                artifacts: Some(tessera_coordinator::Place::Folder(artifacts.path().to_owned())),
                 ..tessera_coordinator::Options::default()
             },
             shutdown,
@@ -82,6 +82,7 @@ impl Arena {
                 name: format!("device-{}", index + 1),
                 device: device.parse().map_err(Failure::usage)?,
                 model: None,
+                access: None,
                 upscalers: Vec::new(),
                 onnxruntime: None,
                 fuse: true,

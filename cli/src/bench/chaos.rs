@@ -4,25 +4,18 @@
 //! at random and started again. Nothing that was acknowledged may be lost, nothing may stand still, and every picture must
 //! have the bytes of the calm run.
 
-mod victim;
+use std::{path::PathBuf, time::Duration};
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rand_mt::Mt64;
 use serde::Serialize;
-use tempfile::TempDir;
 use tessera_proto::{
-    Artifact, JobId, JobSpec, JobState, JobStatus,
+    JobSpec, JobState,
     job::{self, Draft, Size, Target},
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use crate::{address::Address, client::Client};
-use victim::Victim;
+use super::processes::{Processes, Recipe, picture};
 
 /// Time between two kills, ms: at least, and less than.
 const KILLS: [u64; 2] = [200, 2_500];
@@ -32,12 +25,6 @@ const AWAY: u64 = 1_000;
 
 /// How long a job may take once nobody is killed any more.
 const REST: Duration = Duration::from_secs(120);
-
-/// How long one question to the coordinator may take.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// Pause before a question is asked again.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is done to whom.
 #[derive(Debug, Clone)]
@@ -73,14 +60,6 @@ pub(crate) struct Aftermath {
     pub(crate) wall_s: f64,
 }
 
-/// A coordinator and its workers, each a process.
-struct Cluster {
-    address: Address,
-    coordinator: Victim,
-    workers: Vec<Victim>,
-    _state: TempDir,
-}
-
 // === impl Chaos ===
 
 impl Chaos {
@@ -111,7 +90,7 @@ impl Chaos {
         let expected = self.calm(&specs).await?;
         note("now with kills …");
         let began = Instant::now();
-        let mut cluster = Cluster::start(self, "sim:12").await?;
+        let mut cluster = self.cluster("sim:12").await?;
         let mut random = Mt64::new(self.seed);
         let mut draw = move |from: u64, to: u64| from + random.next_u64() % (to - from).max(1);
         let end = began + self.time;
@@ -164,9 +143,15 @@ impl Chaos {
         Ok(after)
     }
 
+    async fn cluster(&self, device: &str) -> Result<Processes> {
+        let devices = vec![device; self.workers];
+        let recipe = Recipe { flags: &["--checkpoint", "1"], devices: &devices, model: None };
+        Processes::start(&self.executable, &recipe).await
+    }
+
     /// The pictures of a cluster that nobody disturbs.
     async fn calm(&self, specs: &[JobSpec]) -> Result<Vec<Vec<u8>>> {
-        let cluster = Cluster::start(self, "sim:0").await?;
+        let cluster = self.cluster("sim:0").await?;
         let mut ids = Vec::new();
         for spec in specs {
             ids.push(cluster.ask(async |client| client.submit(spec.clone()).await).await?);
@@ -182,73 +167,4 @@ impl Chaos {
         }
         Ok(pictures)
     }
-}
-
-// === impl Cluster ===
-
-impl Cluster {
-    /// Starts a coordinator and workers on such a device.
-    async fn start(chaos: &Chaos, device: &str) -> Result<Self> {
-        let state = crate::local::temporary_folder().context("cannot make a temporary folder")?;
-        let executable: &Path = &chaos.executable;
-        let (coordinator, url) = Victim::coordinator(executable, state.path()).await?;
-        let address: Address = url.parse()?;
-        let workers = (0..chaos.workers).map(|index| Victim::worker(executable, &url, (index, device)));
-        let workers = workers.collect::<Result<_>>()?;
-        Ok(Self { address, coordinator, workers, _state: state })
-    }
-
-    /// Kills a process and starts it again a while later; the one behind the last worker is the coordinator.
-    async fn kill(&mut self, index: usize, away: Duration) -> Result<()> {
-        let victim = self.workers.get_mut(index).unwrap_or(&mut self.coordinator);
-        victim.kill().await?;
-        sleep(away).await;
-        victim.start()
-    }
-
-    /// Asks until there is an answer, or there has been none for long.
-    async fn ask<T>(
-        &self,
-        mut question: impl AsyncFnMut(&mut Client) -> Result<T, crate::client::Error>,
-    ) -> Result<T> {
-        let deadline = Instant::now() + REST;
-        loop {
-            let asked = timeout(ANSWER, async {
-                let mut client = Client::connect(&self.address).await?;
-                question(&mut client).await
-            });
-            match asked.await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if !error.is_passing() || deadline < Instant::now() => {
-                    return Err(error.into());
-                }
-                Err(_) if deadline < Instant::now() => bail!("no answer for long"),
-                _ => sleep(PAUSE).await,
-            }
-        }
-    }
-
-    /// Waits for the end of a job; `None` if it does not come in time.
-    async fn finished(&self, job: JobId, deadline: Instant) -> Result<Option<JobStatus>> {
-        loop {
-            let status = self.ask(async |client| client.status(job).await).await?;
-            if status.state.is_final() {
-                return Ok(Some(status));
-            }
-            if deadline < Instant::now() {
-                return Ok(None);
-            }
-            sleep(PAUSE).await;
-        }
-    }
-}
-
-/// A job's picture.
-async fn picture(client: &mut Client, job: JobId) -> Result<Vec<u8>, crate::client::Error> {
-    let mut pieces = client.fetch(job, Artifact::Picture).await?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = pieces.next().await? {
-        bytes.extend_from_slice(piece.as_ref());
-    }
-    Ok(bytes)
 }

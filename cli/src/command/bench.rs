@@ -1,6 +1,7 @@
 //! `tessera bench`: flags in; a table of figures, each beside its bound, out.
 
 mod chaos;
+mod endurance;
 
 use std::path::Path;
 
@@ -54,6 +55,7 @@ pub(super) async fn run(args: BenchArgs, output: &Output) -> Result<(), Failure>
         match args.command {
             BenchCommand::Scaling(args) => scaling(*args, output).await,
             BenchCommand::Chaos(args) => chaos::run(&args, output).await,
+            BenchCommand::Endurance(args) => endurance::run(args, output).await,
         }
     };
     let interrupted = || Failure::interrupted("interrupted: nothing was measured to its end".to_owned());

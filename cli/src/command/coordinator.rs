@@ -2,18 +2,19 @@
 
 mod state;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::net::{TcpListener, lookup_host};
 
 use crate::{
+    access::TLS,
     args::{CoordinatorArgs, LISTEN},
     exit::Failure,
     interrupt::Interrupt,
     options::seconds,
     output::Output,
 };
-use state::State;
+pub(super) use state::State;
 
 /// How long clients may take to fetch what they have begun to: workers never hang up by themselves.
 const GRACE: Duration = Duration::from_secs(3);
@@ -28,21 +29,19 @@ const MIN_SILENCE: f64 = 0.4;
 pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Failure> {
     // Points at which tests let a coordinator die, by a variable; other builds have none. They stay for good.
     std::mem::forget(fail::FailScenario::setup());
-    let state = State::open(args.state.clone())?;
+    let state = State::open(args.store.state.clone())?;
     let options = state.options(&args, options(&args)?)?;
     let listener = listen(&args.listen).await?;
-    let opened = tessera_coordinator::open(options).await.map_err(|error| state.explain(&args, error))?;
     let address = listener.local_addr().map_err(Failure::failed)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            "listening on {address} without authentication: all who reach this port can use the cluster"
-        );
-    }
+    let scheme = guarded(&args, address)?;
+    let opened = tessera_coordinator::open(options).await.map_err(|error| state.explain(&args, error))?;
     let host =
         if address.ip().is_unspecified() { format!("HOST:{}", address.port()) } else { address.to_string() };
-    tracing::info!("workers join with: tessera worker --coordinator http://{host} --device cpu --model DIR");
+    tracing::info!(
+        "workers join with: tessera worker --coordinator {scheme}://{host} --device cpu --model DIR"
+    );
     // The URL is what scripts wait for.
-    output.data(format_args!("http://{address}"))?;
+    output.data(format_args!("{scheme}://{address}"))?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
     let serve = |stop| opened.serve(listener, stop);
     match super::serve(&mut interrupt, GRACE, serve).await? {
@@ -51,6 +50,38 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
             tracing::info!("streams still open were cut");
             Ok(())
         }
+    }
+}
+
+/// How callers reach an address. One that others reach must be guarded, unless the user says that something else does.
+fn guarded(args: &CoordinatorArgs, address: SocketAddr) -> Result<&'static str, Failure> {
+    match (&args.tls, args.insecure) {
+        (Some(_), _) => Ok("https"),
+        (None, _) if address.ip().is_loopback() => Ok("http"),
+        (None, true) => {
+            tracing::warn!(
+                "listening on {address} without TLS and tokens: all who reach this port can use the cluster"
+            );
+            Ok("http")
+        }
+        (None, false) => Err(Failure::usage(anyhow::anyhow!(
+            "{address} opens the cluster to all who reach it: run `tessera init` and add --tls, or say --insecure"
+        ))),
+    }
+}
+
+/// The folder of certificates that `--tls` means.
+fn tls(args: &CoordinatorArgs) -> Result<Option<PathBuf>, Failure> {
+    let default = || {
+        let folder = tessera_worker::home().map(|home| home.join(TLS));
+        folder.ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!("there is no home folder: name one with --tls DIR"))
+        })
+    };
+    match &args.tls {
+        None => Ok(None),
+        Some(None) => default().map(Some),
+        Some(Some(folder)) => Ok(Some(folder.clone())),
     }
 }
 
@@ -71,6 +102,8 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
         task_timeout: or("--task-timeout", args.task_timeout, default.task_timeout)
             .map_err(Failure::usage)?,
         checkpoint: seconds("--checkpoint", args.checkpoint).map_err(Failure::usage)?,
+        tls: tls(args)?,
+        queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
         user_jobs: args.user_jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         ..default
     })
@@ -111,6 +144,24 @@ mod tests {
         assert_eq!(heartbeat(&["--silence", "600"]), Duration::from_secs(2));
         assert_eq!(heartbeat(&["--silence", "1"]), Duration::from_millis(250));
         assert_eq!(heartbeat(&["--silence", "0.4"]), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_address_that_others_reach_is_guarded_or_said_to_be_open() {
+        let of = |address: &str, flags: &[&str]| {
+            let line = ["tessera", "coordinator"].iter().chain(flags);
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Coordinator(args) => guarded(&args, address.parse().unwrap()),
+                other => panic!("not a coordinator: {other:?}"),
+            }
+        };
+        assert_eq!(of("127.0.0.1:1", &[]).unwrap(), "http");
+        assert_eq!(of("[::1]:1", &["--tls"]).unwrap(), "https");
+        assert_eq!(of("10.0.0.1:1", &["--tls", "here"]).unwrap(), "https");
+        assert_eq!(of("0.0.0.0:1", &["--insecure"]).unwrap(), "http");
+        let failure = of("0.0.0.0:1", &[]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.sentence().contains("run `tessera init` and add --tls"), "{}", failure.sentence());
     }
 
     #[test]

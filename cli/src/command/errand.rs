@@ -35,8 +35,8 @@ pub(super) async fn run(
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
     let errand = Errand { spec, files: &files, output };
     let finished = match machines {
-        Machines::Cluster { address, patience, .. } => {
-            let client = interrupt.or(Client::connect(&address)).await.ok_or_else(unsubmitted)??;
+        Machines::Cluster { target, patience, .. } => {
+            let client = interrupt.or(Client::reach(&target)).await.ok_or_else(unsubmitted)??;
             errand.run(client, &mut interrupt, Watch::Cluster { patience }).await?
         }
         Machines::Local(local) => {

@@ -34,7 +34,7 @@ pub(super) async fn run(args: PlanArgs, output: &Output) -> Result<(), Failure> 
     let planning = options::plan(args, &environment).map_err(Failure::usage)?;
     let open = planning.open;
     let planned = match planning.cluster.clone() {
-        Some(address) => planning.on(&Client::connect(&address).await?.workers().await?),
+        Some(target) => planning.on(&Client::reach(&target).await?.workers().await?),
         None => planning.here(),
     };
     let Planned { plan, given, devices } = planned.map_err(Failure::usage)?;

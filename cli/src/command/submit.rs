@@ -16,9 +16,9 @@ pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure
     let watch = args.watch;
     // Reading an image or standard input takes as long as it takes.
     let options = tokio::task::block_in_place(|| options::submit(args)).map_err(Failure::usage)?;
-    let options::Submit { spec, seed_drawn, address } = options;
+    let options::Submit { spec, seed_drawn, target } = options;
     let seed = spec.seed;
-    let mut client = Client::connect(&address).await?;
+    let mut client = Client::reach(&target).await?;
     let wanted = spec.model.clone();
     let job = client.submit(spec).await?;
     if output.style() == Style::Json {

@@ -21,7 +21,8 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
         output.note("no workers: start one with tessera worker --coordinator URL --device cpu --model DIR");
         return Ok(());
     }
-    let mut table = Table::new(["worker", "name", "device", "model", "hash", "in hand", "done", "heard of"]);
+    let mut table =
+        Table::new(["worker", "name", "device", "model", "hash", "in hand", "done", "heard of", "state"]);
     for worker in workers {
         table.row([
             worker.worker.to_string(),
@@ -32,6 +33,11 @@ pub(super) async fn run(args: ListArgs, output: &Output) -> Result<(), Failure> 
             worker.tasks_in_hand.to_string(),
             worker.tasks_done.to_string(),
             format!("{} ago", seconds(worker.last_seen_ms)),
+            match worker.quarantine {
+                Some(why) => format!("quarantined: {why}"),
+                None if worker.draining => "draining".to_owned(),
+                None => "serving".to_owned(),
+            },
         ]);
     }
     output.data(table)

@@ -19,7 +19,7 @@ use super::{
     model::{self, Model},
     seconds,
 };
-use crate::{address::Address, args::MachineArgs, default_model, environment::Environment};
+use crate::{access::Target, args::MachineArgs, default_model, environment::Environment};
 
 /// Most local workers: each is a process, and each keeps its own copy of the model.
 const MAX_WORKERS: usize = 256;
@@ -41,7 +41,7 @@ pub(crate) enum Machines {
     /// A running cluster.
     Cluster {
         /// Its coordinator.
-        address: Address,
+        target: Target,
         /// The job's model.
         model: Model,
         /// How long the job may wait for a first worker.
@@ -84,12 +84,12 @@ pub(super) fn resolve(
     environment: &Environment,
 ) -> Result<Machines, Error> {
     let patience = seconds("--worker-wait", args.worker_wait)?;
-    if let Some(address) = args.coordinator {
+    if let Some(url) = args.coordinator {
         if let Some(path) = upscaler {
             return Err(Error::UpscalerElsewhere { path });
         }
         return Ok(Machines::Cluster {
-            address: address.parse()?,
+            target: Target::of(&url, &args.access)?,
             model: model::on_cluster(model)?,
             patience,
         });
@@ -114,6 +114,33 @@ pub(super) fn resolve(
         spill: args.spill.into(),
         worker_wait: patience,
     }))
+}
+
+/// The devices of `tessera worker --device`.
+///
+/// # Errors
+/// It cannot be read, or ONNX Runtime is missing where its devices are asked for.
+pub(crate) fn worker_devices(
+    text: &str,
+    onnxruntime: Option<PathBuf>,
+    environment: &Environment,
+) -> Result<Vec<DeviceSpec>, Error> {
+    let wanted = match text.parse::<DeviceSpec>() {
+        Ok(device) => return Ok(vec![device]),
+        // What is wrong with a single device is said of it.
+        Err(error) if !text.contains(',') && !text.trim().eq_ignore_ascii_case("auto") => {
+            return Err(error.into());
+        }
+        Err(_) => Wanted::parse(text)?,
+    };
+    let cards = match wanted {
+        Wanted::Auto => {
+            let runtime = Runtime::load(&Places::of_process(onnxruntime))?;
+            cuda::devices(runtime, environment.cuda_visible.as_deref())
+        }
+        _ => 0,
+    };
+    Ok(wanted.on(environment.cores, || cards))
 }
 
 /// The model to plan with: the one that `render` would find; its facts are absent where only a cluster knows them.

@@ -10,7 +10,7 @@ use tessera_proto::{JobSpec, ModelFacts, WorkerStatus, job::ModelRef};
 
 use super::{Described, Error, described, format, machines};
 use crate::{
-    address::Address,
+    access::Target,
     args::{PlanArgs, RenderArgs},
     environment::Environment,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Planning {
     /// The model's facts, where its folder is here.
     facts: Option<ModelFacts>,
     /// The cluster to ask.
-    pub(crate) cluster: Option<Address>,
+    pub(crate) cluster: Option<Target>,
     /// What each device takes for a tile, where the user says so.
     times: Vec<Duration>,
 }
@@ -58,7 +58,7 @@ pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<Planning
         return Err(Error::Devices { count: times.len(), max: MAX_DEVICES });
     }
     let RenderArgs { job, machines, output } = args.render;
-    let cluster = machines.coordinator.as_deref().map(str::parse).transpose()?;
+    let cluster = machines.coordinator.as_deref().map(|url| Target::of(url, &machines.access)).transpose()?;
     let Described { mut draft, image, upscaler, .. } = described(&job)?;
     draft.format = format::of_file(output.output.as_deref(), &output.format)?;
     let model = (job.picture.model.as_deref(), upscaler.as_deref());

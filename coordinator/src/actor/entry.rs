@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tessera_proto::{
     Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus,
-    job::{Format, Urgency},
+    job::{Format, Goal, Urgency},
 };
 use tokio::sync::watch;
 
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) user: String,
     /// What was asked for, until it is over.
     pub(super) spec: Option<Box<JobSpec>>,
+    /// Bytes that it holds as long as it is open.
+    pub(super) held: u64,
     /// Content hash of the model that it began with.
     pub(super) pinned: Option<[u8; 32]>,
     pub(super) phase: Phase,
@@ -102,6 +104,7 @@ impl Entry {
             priority: status.priority,
             user: status.user.clone(),
             spec: None,
+            held: 0,
             pinned: None,
             phase: Phase::Ended { files },
             ledger: Ledger::new(now, false),
@@ -137,6 +140,10 @@ impl Entry {
             ledger: Ledger::new(now, spec.trace),
             priority: spec.priority,
             user: spec.user.clone(),
+            held: match &input {
+                Input::Here { source, .. } => held(&spec, source.byte_len()),
+                Input::Stored { .. } | Input::Loading => held(&spec, 0),
+            },
             spec: Some(spec),
             pinned: None,
             phase: Phase::Waiting { input },
@@ -333,4 +340,12 @@ pub(super) fn cluster(message: impl Into<String>) -> JobFailure {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Bytes that a job holds as long as it is open, beside the picture or latent that it starts from.
+pub(super) fn held(spec: &JobSpec, source: u64) -> u64 {
+    let texts = spec.prompt.len() + spec.negative_prompt.len();
+    let image = spec.image.as_ref().map_or(0, |file| file.len());
+    let latent = if let Goal::Decode(file) = &spec.goal { file.len() } else { 0 };
+    (texts + image + latent) as u64 + source
 }

@@ -83,7 +83,7 @@ impl Desk {
             Ok(false) => return,
             Err(error) => Err(Error {
                 passing: error.is_passing(),
-                message: format!("the job's files cannot be written to the coordinator's folder: {error}"),
+                message: format!("the job's files cannot be stored: {error}"),
             }),
         };
         self.tell(Command::Stored { job: self.job, result }).await;
@@ -122,12 +122,12 @@ impl Desk {
 
     fn finish(&self, draft: Option<Draft>, output: Output, report: Report) -> Result<(), DraftError> {
         let picture = draft.map(Draft::finish).transpose()?;
-        let put = |artifact, bytes: &[u8]| self.artifacts.put(self.job, artifact, bytes);
+        let put = |artifact, bytes: Vec<u8>| self.artifacts.put(self.job, artifact, bytes);
         for (artifact, file) in [(Artifact::Dump, output.dump), (Artifact::Latent, output.latent)] {
-            file.map(|bytes| put(artifact, &bytes)).transpose()?;
+            file.map(|bytes| put(artifact, bytes)).transpose()?;
         }
-        report.trace().map(|bytes| put(Artifact::Trace, &bytes)).transpose()?;
-        put(Artifact::Report, &report.ended(clock::now()).to_json()?)?;
+        report.trace().map(|bytes| put(Artifact::Trace, bytes)).transpose()?;
+        put(Artifact::Report, report.ended(clock::now()).to_json()?)?;
         fail_point!("files-written", |_| std::process::abort());
         picture.map(|picture| self.artifacts.publish(self.job, picture)).transpose()?;
         fail_point!("picture-named", |_| std::process::abort());

@@ -5,23 +5,23 @@ mod files;
 mod keeping;
 mod progress;
 mod waiting;
+mod workers;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tessera_proto::{
-    Artifact, Digest, FromWorker, Hello, JobFailure, JobId, JobSpec, JobState, JobStatus, LeaseId, ToWorker,
-    WorkerId, WorkerStatus,
+    Artifact, Digest, FromWorker, JobFailure, JobId, JobSpec, JobState, JobStatus, LeaseId, ToWorker,
+    WorkerId,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Command, Error, REMEMBERED,
-    entry::{Entry, Input, Phase, request},
+    Command, Error, Fetch, HELD, REMEMBERED,
+    entry::{Entry, Input, Phase, held, request},
     keeper::{Keeper, Order},
 };
 use crate::{
@@ -112,6 +112,7 @@ impl State {
             }
             Command::List { reply } => drop(reply.send(self.list())),
             Command::Workers { reply } => drop(reply.send(self.workers(now))),
+            Command::Drain { worker, reply } => drop(reply.send(self.drain(&worker, now))),
             Command::Fetch { job, artifact, reply } => drop(reply.send(self.fetch(job, artifact))),
             Command::Enlist { hello, stream, reply } => {
                 let worker = self.enlist(*hello, stream, now);
@@ -146,7 +147,7 @@ impl State {
         now: Instant,
     ) {
         self.forget_old_jobs();
-        let plan = match self.planned(&spec, &source) {
+        let plan = match self.room(&spec, &source).and_then(|()| self.planned(&spec, &source)) {
             Ok(plan) => plan,
             Err(error) => return drop(reply.send(Err(error))),
         };
@@ -166,6 +167,17 @@ impl State {
         {
             self.begin(id, plan, now);
         }
+    }
+
+    /// Whether there is room for one more job of a user, and for what it brings.
+    fn room(&self, spec: &JobSpec, source: &Source) -> Result<(), Error> {
+        let open = || self.jobs.values().filter(|entry| !entry.is_over());
+        let of_user = open().filter(|entry| entry.user == spec.user).count();
+        if self.options.queue <= of_user {
+            return Err(Error::Queue { user: spec.user.clone(), open: of_user });
+        }
+        let held = open().map(|entry| entry.held).sum::<u64>() + held(spec, source.byte_len());
+        if HELD < held { Err(Error::Full { held: held >> 20 }) } else { Ok(()) }
     }
 
     /// The plan of a job, where a worker serves its model.
@@ -193,23 +205,7 @@ impl State {
         self.by_age().iter().map(|id| self.jobs[id].status()).collect()
     }
 
-    fn workers(&self, now: Instant) -> Vec<WorkerStatus> {
-        let status = |(id, worker): (WorkerId, &crate::fleet::Worker)| WorkerStatus {
-            worker: id,
-            name: worker.name().to_owned(),
-            device: worker.device().to_owned(),
-            model_name: worker.model().name.clone(),
-            model_hash: worker.model().hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-            tasks_in_hand: u32::try_from(worker.in_hand()).unwrap_or(u32::MAX),
-            tasks_done: worker.tasks_done(),
-            last_seen_ms: millis(now.saturating_duration_since(worker.last_seen())),
-            speeds: worker.speeds(),
-            model: worker.model().clone(),
-        };
-        self.fleet.workers().map(status).collect()
-    }
-
-    fn fetch(&self, job: JobId, artifact: Artifact) -> Result<PathBuf, Error> {
+    fn fetch(&self, job: JobId, artifact: Artifact) -> Result<Fetch, Error> {
         let entry = self.jobs.get(&job).ok_or(Error::UnknownJob { job })?;
         let missing = |what: &str| Err(Error::NoArtifact { job, what: what.to_owned() });
         match (&entry.phase, artifact) {
@@ -217,7 +213,7 @@ impl State {
                 missing("files: it did not finish")
             }
             (Phase::Ended { files }, _) if files.contains(&artifact) => {
-                Ok(self.artifacts.path(job, artifact, entry.format()))
+                Ok(Fetch { artifacts: Arc::clone(&self.artifacts), job, artifact, format: entry.format() })
             }
             (Phase::Ended { .. }, Artifact::Picture) => missing("picture: it made a latent"),
             (Phase::Ended { .. }, Artifact::Latent) => missing("latent: it made a picture"),
@@ -225,22 +221,6 @@ impl State {
             (Phase::Ended { .. }, _) => missing("dump: submit it with --dump"),
             _ => missing("files yet: it is not done"),
         }
-    }
-
-    fn enlist(&mut self, hello: Hello, stream: mpsc::Sender<ToWorker>, now: Instant) -> WorkerId {
-        tracing::info!(
-            name = hello.name,
-            device = hello.device,
-            model = hello.model.name,
-            "worker connected"
-        );
-        let worker = self.fleet.enlist(hello, now);
-        let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
-        self.streams.insert(worker, stream);
-        self.tell(worker, welcome);
-        self.introduce(worker);
-        self.begin_waiting(now);
-        worker
     }
 
     fn begin(&mut self, id: JobId, plan: Plan, now: Instant) {
@@ -262,14 +242,6 @@ impl State {
         let workers: Vec<WorkerId> = self.fleet.workers().map(|(worker, _)| worker).collect();
         workers.into_iter().for_each(|worker| self.introduce(worker));
         self.perform(id, actions, now);
-    }
-
-    /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do.
-    fn introduce(&mut self, worker: WorkerId) {
-        let Some(facts) = self.fleet.worker(worker) else { return };
-        for entry in self.jobs.values_mut().filter(|entry| entry.model() == Some(facts.model().hash)) {
-            entry.ledger.introduce(worker, facts.name(), facts.device());
-        }
     }
 
     fn tick(&mut self, now: Instant) {
@@ -339,7 +311,7 @@ impl State {
         let surplus = ended.len().saturating_sub(REMEMBERED - 1);
         for id in ended.into_iter().take(surplus) {
             if let Some(entry) = self.jobs.remove(&id) {
-                self.artifacts.remove(id, entry.format());
+                self.discard(id, entry.format());
                 if let Some(keeper) = &self.keeper {
                     keeper.order(Order::Forget { job: id });
                 }
@@ -369,8 +341,4 @@ fn begun(id: JobId, plan: Plan, source: Source, checkpoint: Option<Box<Checkpoin
             Job::new(plan, source)
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

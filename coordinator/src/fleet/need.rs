@@ -58,6 +58,8 @@ pub struct Need {
     pub(super) losses: u32,
     /// A worker that should not get it again while there is another.
     pub(super) avoid: Option<WorkerId>,
+    /// Whose answer to it was refused.
+    pub(super) suspect: Option<WorkerId>,
     /// Tasks of its job that are done when the job stands still for want of this one.
     pub(super) due: u64,
 }
@@ -79,6 +81,7 @@ impl Need {
             failures: 0,
             losses: 0,
             avoid: None,
+            suspect: None,
             due: 0,
         }
     }

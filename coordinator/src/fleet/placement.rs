@@ -86,7 +86,7 @@ impl Fleet {
     /// Workers that can take a task: idle ones before those that soon will be, those that have the model warm before cold
     /// ones, fast ones before slow ones.
     fn rooms(&self, now: Instant) -> Vec<(WorkerId, Room)> {
-        let taking = self.workers.iter().filter(|(_, worker)| !worker.draining);
+        let taking = self.workers.iter().filter(|(_, worker)| worker.serves());
         let mut rooms: Vec<_> = taking
             .map(|(&id, worker)| (worker.room(now), worker.pace(now), id))
             .filter(|(room, ..)| *room != Room::None)
@@ -164,7 +164,7 @@ impl Fleet {
     /// Workers that take tasks of the same model, itself among them.
     fn peers(&self, worker: &Worker) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let model = worker.model().hash;
-        let same = move |worker: &Worker| worker.model().hash == model && !worker.draining;
+        let same = move |worker: &Worker| worker.model().hash == model && worker.serves();
         self.workers.iter().filter(move |(_, other)| same(other)).map(|(&id, worker)| (id, worker))
     }
 

@@ -134,6 +134,57 @@ fn a_failed_task_is_tried_once_more_on_another_worker() {
     assert!(!fleet.retry(lease), "twice is enough");
 }
 
+/// Its answers are refused, the others' to the same tasks are good: three times, and it is given nothing more.
+#[test]
+fn a_worker_whose_answers_are_refused_is_quarantined() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    let [bad, good] = ["bad", "good"].map(|name| fleet.enlist(hello(name), now));
+    let lease = |orders: &[Order], worker: WorkerId| {
+        let order = orders.iter().find(|order| order.worker == worker).expect("it has a task");
+        (order.lease, order.clone())
+    };
+    for round in 1..=MAX_FAULTS {
+        (0..2).for_each(|number| fleet.enqueue(need(u64::from(2 * round + number), 0)));
+        let orders = assign(&mut fleet, now);
+        let (_, order) = lease(&orders, bad);
+        let refused = Fleet::suspected(failed(&mut fleet, &order, now));
+        assert!(fleet.retry(refused));
+        settle(&mut fleet, good, lease(&orders, good).0, now).expect("it holds");
+        let again = assign(&mut fleet, now);
+        let settled = settle(&mut fleet, good, lease(&again, good).0, now).expect("it holds");
+        assert_eq!(settled.need.task, order.task);
+        assert_eq!(fleet.convict(&settled), (round == MAX_FAULTS).then_some(bad), "round {round}");
+    }
+    (10..12).for_each(|number| fleet.enqueue(need(number, 0)));
+    let orders = assign(&mut fleet, now);
+    assert_eq!(fleet.quarantine(bad, "nonsense".to_owned()), [lease(&orders, bad).0]);
+    assert_eq!(fleet.worker(bad).unwrap().quarantine(), Some("nonsense"));
+    settle(&mut fleet, good, lease(&orders, good).0, now).expect("it holds");
+    let again = assign(&mut fleet, now);
+    assert_eq!((again.len(), again[0].task), (1, lease(&orders, bad).1.task), "what it had goes elsewhere");
+    (20..24).for_each(|number| fleet.enqueue(need(number, 0)));
+    assert!(assign(&mut fleet, now).iter().all(|order| order.worker == good), "and nothing comes to it");
+}
+
+/// A task that nobody can do well is no fault of a worker's.
+#[test]
+fn a_worker_is_not_blamed_for_a_task_that_fails_everywhere() {
+    let (mut fleet, now) = (Fleet::default(), Instant::now());
+    for name in ["a", "b"] {
+        fleet.enlist(hello(name), now);
+    }
+    for round in 0..2 * MAX_FAULTS {
+        fleet.enqueue(need(u64::from(round), 0));
+        let order = assign(&mut fleet, now).remove(0);
+        let lease = Fleet::suspected(failed(&mut fleet, &order, now));
+        assert!(fleet.retry(lease));
+        let order = assign(&mut fleet, now).remove(0);
+        let lease = Fleet::suspected(failed(&mut fleet, &order, now));
+        assert!(!fleet.retry(lease));
+    }
+    assert!(fleet.workers().all(|(_, worker)| worker.serves()));
+}
+
 #[test]
 fn conditioning_is_sent_once_per_worker() {
     let (mut fleet, now) = (Fleet::default(), Instant::now());

@@ -42,13 +42,29 @@ pub struct Worker {
     /// What it runs although nobody wants it any more, and since when: until it says that it has stopped.
     ghost: Option<(Hand, Instant)>,
     pub(super) kept: HashSet<Digest>,
-    pub(super) draining: bool,
+    pub(super) standing: Conduct,
+    /// Answers of it that were refused, while another worker's to the same task was good.
+    pub(super) faults: u32,
     pub(super) tasks_done: u64,
     speeds: Speeds,
     /// Round trip of a task beyond the task itself, s.
     overhead: f64,
     /// Of its last task.
     last_class: Option<Class>,
+}
+
+/// Whether a worker is given tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Conduct {
+    /// It is.
+    Serving,
+    /// It finishes what it has, and goes.
+    Draining,
+    /// Its answers cannot be trusted.
+    Quarantined {
+        /// What it has done.
+        why: String,
+    },
 }
 
 /// A task in a worker's hands.
@@ -84,7 +100,8 @@ impl Worker {
             hands: Vec::new(),
             ghost: None,
             kept: HashSet::new(),
-            draining: false,
+            standing: Conduct::Serving,
+            faults: 0,
             tasks_done: 0,
             speeds: Speeds::default(),
             overhead: OVERHEAD,
@@ -132,6 +149,27 @@ impl Worker {
     #[must_use]
     pub const fn last_seen(&self) -> Instant {
         self.last_seen
+    }
+
+    /// Whether it is given tasks.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.standing == Conduct::Serving
+    }
+
+    /// Whether it finishes what it has, and goes.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.standing == Conduct::Draining
+    }
+
+    /// Why it is given no tasks although it stays.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<&str> {
+        match &self.standing {
+            Conduct::Quarantined { why } => Some(why),
+            Conduct::Serving | Conduct::Draining => None,
+        }
     }
 
     /// How long its tasks take, by class.

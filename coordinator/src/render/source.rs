@@ -65,6 +65,16 @@ impl Source {
         })
     }
 
+    /// Bytes of it.
+    #[must_use]
+    pub fn byte_len(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Picture(picture) => 3 * u64::from(picture.width()) * u64::from(picture.height()),
+            Self::Latent(latent) => latent.byte_len(),
+        }
+    }
+
     /// What a plan must know of it.
     #[must_use]
     pub fn given(&self) -> Given {

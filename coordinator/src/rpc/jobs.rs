@@ -1,12 +1,6 @@
 //! The Jobs service: users' requests in, the actor's answers out.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use tessera_proto::{
@@ -21,7 +15,13 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Error;
-use crate::{actor::Handle, render::Source, threads};
+use crate::{
+    actor::Handle,
+    render::Source,
+    security::{Caller, Credential, Role},
+    store::Stored,
+    threads,
+};
 
 /// Chunks of an artifact that are read ahead.
 const READ_AHEAD: usize = 4;
@@ -41,9 +41,16 @@ impl JobsService {
         Self { actor }
     }
 
-    async fn take(&self, message: wire::SubmitRequest) -> Result<JobId, Error> {
+    async fn take(&self, message: wire::SubmitRequest, caller: Option<&Credential>) -> Result<JobId, Error> {
         let wire::SubmitRequest { spec } = message;
-        let spec = JobSpec::try_from(spec.ok_or(Error::Missing("spec"))?)?;
+        let mut spec = spec.ok_or(Error::Missing("spec"))?;
+        if let Some(Credential { name, .. }) = caller.filter(|caller| caller.role == Role::Submit) {
+            if !spec.user.is_empty() && spec.user != *name {
+                return Err(Error::User { name: name.clone(), asked: spec.user });
+            }
+            spec.user.clone_from(name);
+        }
+        let spec = JobSpec::try_from(spec)?;
         // Decoded here, off the actor's thread: a bad file is refused before the job exists.
         let own = spec.clone();
         let read = move || Source::read(&own);
@@ -51,15 +58,24 @@ impl JobsService {
         Ok(self.actor.submit(spec, source).await?)
     }
 
-    async fn artifact(&self, message: wire::FetchRequest) -> Result<(File, u64), Error> {
-        let (job, artifact) = message.try_into()?;
-        let path: PathBuf = self.actor.fetch(job, artifact).await?;
-        let open = || {
-            let file = File::open(path)?;
-            let total = file.metadata()?.len();
-            Ok::<_, io::Error>((file, total))
+    /// Whether a caller may do to a job what its owner may.
+    async fn own(&self, job: JobId, caller: Option<&Credential>) -> Result<(), Error> {
+        let Some(Credential { name, .. }) = caller.filter(|caller| caller.role != Role::Admin) else {
+            return Ok(());
         };
-        Ok(apart(open).await??)
+        let is_owner = self.actor.watch(job).await?.borrow().user == *name;
+        if is_owner { Ok(()) } else { Err(Error::NotOwner { job, name: name.clone() }) }
+    }
+
+    async fn artifact(
+        &self,
+        message: wire::FetchRequest,
+        caller: Option<&Credential>,
+    ) -> Result<Stored, Error> {
+        let (job, artifact) = message.try_into()?;
+        self.own(job, caller).await?;
+        let fetch = self.actor.fetch(job, artifact).await?;
+        Ok(apart(move || fetch.open()).await??)
     }
 }
 
@@ -72,7 +88,8 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::SubmitRequest>,
     ) -> Result<Response<wire::SubmitResponse>, Status> {
-        let job = self.take(request.into_inner()).await?;
+        let caller = caller(&request);
+        let job = self.take(request.into_inner(), caller.as_ref()).await?;
         Ok(Response::new(wire::SubmitResponse { job: job.to_string() }))
     }
 
@@ -91,7 +108,10 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::CancelRequest>,
     ) -> Result<Response<wire::JobStatus>, Status> {
-        let status = self.actor.cancel(id(&request.into_inner().job)?).await.map_err(Error::from)?;
+        let caller = caller(&request);
+        let job = id(&request.into_inner().job)?;
+        self.own(job, caller.as_ref()).await?;
+        let status = self.actor.cancel(job).await.map_err(Error::from)?;
         Ok(Response::new(status.into()))
     }
 
@@ -104,9 +124,10 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
-        let (file, total) = self.artifact(request.into_inner()).await?;
+        let caller = caller(&request);
+        let stored = self.artifact(request.into_inner(), caller.as_ref()).await?;
         let (chunks, stream) = mpsc::channel(READ_AHEAD);
-        tokio::spawn(read(file, total, chunks));
+        tokio::spawn(read(stored, chunks));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -117,6 +138,20 @@ impl Jobs for JobsService {
         let workers = self.actor.workers().await.map_err(Error::from)?;
         Ok(Response::new(wire::WorkersResponse { workers: workers.into_iter().map(Into::into).collect() }))
     }
+
+    async fn drain(
+        &self,
+        request: Request<wire::DrainRequest>,
+    ) -> Result<Response<wire::DrainResponse>, Status> {
+        let wire::DrainRequest { worker } = request.into_inner();
+        let workers = self.actor.drain(worker).await.map_err(Error::from)?;
+        Ok(Response::new(wire::DrainResponse { workers: workers.into_iter().map(Into::into).collect() }))
+    }
+}
+
+/// Who calls, where that is asked.
+fn caller<T>(request: &Request<T>) -> Option<Credential> {
+    request.extensions().get::<Caller>().map(|caller| caller.credential.clone())
 }
 
 fn id(text: &str) -> Result<JobId, Error> {
@@ -147,21 +182,25 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     threads::compute(&Runtime::current(), work).await.map_err(|_| Error::Background)
 }
 
-/// Reads a file into chunks until it ends or nobody listens.
-async fn read(file: File, total: u64, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
-    let file = Arc::new(file);
+/// Reads an artifact into chunks until it ends or nobody listens.
+async fn read(mut stored: Stored, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
+    let (mut offset, total) = (0, stored.total());
     loop {
-        let file = Arc::clone(&file);
         let next = move || {
-            let mut data = Vec::with_capacity(limits::FETCH_CHUNK);
-            (&*file).take(limits::FETCH_CHUNK as u64).read_to_end(&mut data).map(|_| data)
+            let data = stored.read(offset, limits::FETCH_CHUNK);
+            (stored, data)
         };
-        let chunk = match apart(next).await {
-            Ok(Ok(data)) if data.is_empty() => return,
-            Ok(Ok(data)) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
-            Ok(Err(error)) => Err(Error::from(error).into()),
-            Err(error) => Err(error.into()),
+        let data;
+        (stored, data) = match apart(next).await {
+            Ok(read) => read,
+            Err(error) => return drop(chunks.send(Err(error.into())).await),
         };
+        let chunk = match data {
+            Ok(data) if data.is_empty() => return,
+            Ok(data) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
+            Err(error) => Err(Error::from(error).into()),
+        };
+        offset += chunk.as_ref().map_or(0, |chunk| chunk.data.len() as u64);
         let failed = chunk.is_err();
         if chunks.send(chunk).await.is_err() || failed {
             return;

@@ -16,7 +16,8 @@ use tessera_proto::{Artifact, JobId, JobSpec, JobStatus};
 use tokio::runtime::Handle;
 
 use super::{
-    jobs::{self, Jobs, Open, Over},
+    database,
+    jobs::{Jobs, Open, Over},
     shelf::{Kept, Shelf},
 };
 use crate::{
@@ -60,7 +61,7 @@ pub(crate) struct Restored {
 pub(crate) enum Error {
     /// The table of jobs.
     #[error(transparent)]
-    Jobs(#[from] jobs::Error),
+    Jobs(#[from] database::Error),
     /// The folder.
     #[error("the folder of open jobs cannot be used: {0}")]
     Shelf(#[from] io::Error),
@@ -123,7 +124,7 @@ impl Archive {
     /// Takes a job in.
     pub(crate) async fn admit(&mut self, job: JobId, place: u64, spec: &JobSpec) -> Result<(), Error> {
         let bytes = spec.to_bytes();
-        self.apart(move |shelf| shelf.put(job, Kept::Spec, &bytes)).await?;
+        self.apart(move |shelf| shelf.put(job, Kept::Spec, bytes)).await?;
         fail_point!("admit-shelved", |_| std::process::abort());
         self.jobs.insert(job, place).await?;
         fail_point!("admit-listed", |_| std::process::abort());
@@ -144,7 +145,7 @@ impl Archive {
         self.apart(move |shelf| {
             let bytes = checkpoint.to_bytes()?;
             fail_point!("checkpoint-full", |_| Err(io::Error::from(io::ErrorKind::StorageFull).into()));
-            Ok::<_, Error>(shelf.put(job, kept, &bytes)?)
+            Ok::<_, Error>(shelf.put(job, kept, bytes)?)
         })
         .await?;
         if !named && !self.jobs.kept(job, epoch, &epoch.to_string()).await? {

@@ -1,63 +1,51 @@
 //! Files of finished jobs in a folder: bytes in, whole files out.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::io;
 
 use tempfile::TempDir;
 use tessera_proto::{Artifact, JobId, job::Format};
 
 use super::{
+    depot::{Depot, Stored},
     draft::{Draft, Error as DraftError, Whole},
-    whole,
 };
-use crate::render::PictureFile;
+use crate::{Place, render::PictureFile};
 
-/// A folder with one file per job and artifact.
-///
-/// Invariant: a file appears under its final name only when whole.
+/// One file per job and artifact.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
-    folder: PathBuf,
-    /// Removes the folder with us, when nobody asked to keep it.
-    _temporary: Option<TempDir>,
+    depot: Depot,
+    /// Where pictures are made that go into a bucket; the files themselves, when nobody asked to keep them. It goes with us.
+    temporary: TempDir,
 }
 
 // === impl Artifacts ===
 
 impl Artifacts {
-    /// Files in `folder`, which is made if it is absent; `None` = in a temporary one that goes with us.
+    /// Files in a place; a folder is made if it is absent. `None` = in a temporary one that goes with us.
     ///
     /// # Errors
-    /// The folder cannot be made.
-    pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
-        match folder {
-            Some(folder) => {
-                fs::create_dir_all(folder)?;
-                Ok(Self { folder: folder.to_owned(), _temporary: None })
-            }
-            None => {
-                let temporary = tempfile::Builder::new().prefix("tessera-").tempdir()?;
-                Ok(Self { folder: temporary.path().to_owned(), _temporary: Some(temporary) })
-            }
-        }
+    /// The place cannot be used.
+    pub(crate) fn open(place: Option<&Place>) -> io::Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("tessera-").tempdir()?;
+        let own = Place::Folder(temporary.path().to_owned());
+        Ok(Self { depot: Depot::open(place.unwrap_or(&own))?, temporary })
     }
 
-    /// Where an artifact of a job whose picture is of this format lies, if it does. Job ids are numbers, so no path can
-    /// leave the folder.
-    #[must_use]
-    pub(crate) fn path(&self, job: JobId, artifact: Artifact, format: Format) -> PathBuf {
-        self.named(job, artifact.extension(format))
+    /// An artifact of a job whose picture is of this format.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn stored(&self, job: JobId, artifact: Artifact, format: Format) -> io::Result<Stored> {
+        self.depot.stored(&named(job, artifact.extension(format)))
     }
 
-    /// Begins a picture beside its final name.
+    /// Begins a picture.
     ///
     /// # Errors
     /// The folder takes no files.
     pub(crate) fn draft(&self, job: JobId, picture: &PictureFile) -> Result<Draft, DraftError> {
-        let file = whole::begin(&self.folder, &job.to_string())?;
+        let file = self.depot.begin(&job.to_string(), &self.temporary)?;
         Draft::new(file, picture.header())
     }
 
@@ -66,45 +54,47 @@ impl Artifacts {
     /// # Errors
     /// The folder is gone, say.
     pub(crate) fn publish(&self, job: JobId, picture: Whole) -> io::Result<()> {
-        whole::publish(picture.file, &self.named(job, picture.ending))
+        self.depot.publish(picture.file, &named(job, picture.ending))
     }
 
-    /// Writes what lies beside a picture: beside its own name, synced, renamed.
+    /// Writes what lies beside a picture.
     ///
     /// # Errors
     /// The disk is full, say; nothing lies under the final name then.
-    pub(crate) fn put(&self, job: JobId, artifact: Artifact, bytes: &[u8]) -> io::Result<()> {
-        let mut file = whole::begin(&self.folder, &job.to_string())?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        whole::publish(file, &self.path(job, artifact, Format::default()))
+    pub(crate) fn put(&self, job: JobId, artifact: Artifact, bytes: Vec<u8>) -> io::Result<()> {
+        self.depot.put(&named(job, artifact.extension(Format::default())), bytes)
+    }
+
+    /// Whether [`remove`](Self::remove) is over in no time.
+    pub(crate) const fn is_near(&self) -> bool {
+        self.depot.is_folder()
     }
 
     /// Removes all artifacts of a job whose picture is of this format.
     pub(crate) fn remove(&self, job: JobId, format: Format) {
         for artifact in Artifact::ALL {
-            match fs::remove_file(self.path(job, artifact, format)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%job, %error, "cannot remove an artifact");
-                }
-                _ => {}
+            if let Err(error) = self.depot.remove(&named(job, artifact.extension(format))) {
+                tracing::warn!(%job, %error, "cannot remove an artifact");
             }
         }
     }
 
     /// Removes what was begun and never finished: by a coordinator that was killed.
     pub(crate) fn sweep(&self) -> io::Result<()> {
-        whole::sweep(&self.folder)
+        self.depot.sweep()
     }
+}
 
-    fn named(&self, job: JobId, ending: &str) -> PathBuf {
-        self.folder.join(format!("{job}.{ending}"))
-    }
+/// Job ids are numbers, so no name can lead elsewhere.
+fn named(job: JobId, ending: &str) -> String {
+    format!("{job}.{ending}")
 }
 
 #[cfg(test)]
 mod tests {
     use tessera_proto::{Rect, job::Size};
+
+    use std::fs;
 
     use super::*;
     use crate::picture::Bands;
@@ -115,7 +105,7 @@ mod tests {
     }
 
     fn count(artifacts: &Artifacts) -> usize {
-        fs::read_dir(&artifacts.folder).unwrap().count()
+        fs::read_dir(artifacts.temporary.path()).unwrap().count()
     }
 
     #[test]
@@ -129,15 +119,21 @@ mod tests {
             bands.put(rows, &vec![0.5; 3 * usize::try_from(rows.area()).unwrap()]).unwrap();
             draft.write(&bands.take().unwrap()).unwrap();
         }
-        artifacts.put(job, Artifact::Report, b"{}").unwrap();
-        let path = artifacts.path(job, Artifact::Picture, format);
-        assert!(path.extension().unwrap() == "webp" && !path.exists());
+        artifacts.put(job, Artifact::Report, b"{}".to_vec()).unwrap();
+        let path = artifacts.temporary.path().join(format!("{job}.webp"));
+        assert!(artifacts.stored(job, Artifact::Picture, format).is_err() && !path.exists());
         artifacts.publish(job, draft.finish().unwrap()).unwrap();
         assert_eq!(image::image_dimensions(&path).unwrap(), (4, 6));
         assert_eq!(count(&artifacts), 2, "nothing is left beside them");
+        let mut stored = artifacts.stored(job, Artifact::Picture, format).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(stored.total(), bytes.len() as u64);
+        let (head, rest) = (stored.read(0, 3).unwrap(), stored.read(3, 1 << 20).unwrap());
+        assert_eq!([head, rest].concat(), bytes);
+        assert!(stored.read(stored.total(), 3).unwrap().is_empty());
         artifacts.remove(job, format);
         assert_eq!(count(&artifacts), 0);
-        let folder = artifacts.folder.clone();
+        let folder = artifacts.temporary.path().to_owned();
         drop(artifacts);
         assert!(!folder.exists(), "a temporary folder goes with its owner");
     }

@@ -4,23 +4,15 @@
 //! the epoch that it was made under: one of a coordinator that has lost the job changes nothing. The lease runs by the
 //! database's own clock, so those of the coordinators need not agree.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
-use sqlx::{
-    AnyConnection, AnyPool, Connection as _, Row as _, SqlSafeStr,
-    any::{AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers},
-    migrate::{Migration, MigrationType, Migrator},
-};
+use sqlx::{Row as _, any::AnyRow};
 use tessera_proto::{Artifact, JobId, JobStatus};
 
-/// Older SQLite releases can lose a commit in WAL mode when a checkpoint meets a writer ("WAL-reset bug", fixed in 3.51.3).
-const SQLITE: [u32; 3] = [3, 51, 3];
-
-/// How long a database may take to answer before that counts as a fault.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::database::{Database, Error};
 
 /// The table. `status` is that of a job which is over.
-const TABLE: &str = "CREATE TABLE jobs (
+pub(super) const TABLE: &str = "CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     place BIGINT NOT NULL,
     owner TEXT NOT NULL,
@@ -32,15 +24,10 @@ const TABLE: &str = "CREATE TABLE jobs (
     files TEXT NOT NULL DEFAULT ''
 )";
 
-/// The database's clock, ms.
-const SQLITE_NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS BIGINT)";
-const POSTGRES_NOW: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-
 /// The jobs of all coordinators that share a database.
 #[derive(Debug, Clone)]
 pub(crate) struct Jobs {
-    pool: AnyPool,
-    now: &'static str,
+    database: Database,
     owner: String,
 }
 
@@ -66,63 +53,12 @@ pub(crate) struct Over {
     pub(crate) files: Vec<Artifact>,
 }
 
-/// Why the table cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The database does not answer, is full, or refuses.
-    #[error("the job store cannot be used: {0}")]
-    Database(#[from] sqlx::Error),
-    /// Its table cannot be made.
-    #[error("the job store's tables cannot be made: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// SQLite is too old to be trusted.
-    #[error(
-        "the job store runs on SQLite {found}, which can lose what it has confirmed: 3.51.3 or later is needed"
-    )]
-    Old {
-        /// The version found.
-        found: String,
-    },
-    /// A row is not what was written.
-    #[error("job {job} of the job store is damaged")]
-    Damaged {
-        /// The job.
-        job: String,
-    },
-}
-
 // === impl Jobs ===
 
 impl Jobs {
-    /// Opens the database at a URL, `sqlite:FILE` or `postgres://…`, and brings its tables up to date.
-    ///
-    /// # Errors
-    /// It cannot be reached or used.
-    pub(crate) async fn open(url: &str) -> Result<Self, Error> {
-        install_default_drivers();
-        let is_sqlite = url.starts_with("sqlite:");
-        let options = AnyConnectOptions::from_str(url)?;
-        // A pool would try again, and say only that it took too long.
-        let mut first = AnyConnection::connect_with(&options).await?;
-        prepare(&mut first, is_sqlite).await?;
-        if is_sqlite {
-            let found: String =
-                sqlx::query("SELECT sqlite_version()").fetch_one(&mut first).await?.try_get(0)?;
-            if !is_sound(&found) {
-                return Err(Error::Old { found });
-            }
-        }
-        first.close().await?;
-        let pool = AnyPoolOptions::new()
-            // SQLite has one writer at a time; the others would wait inside the library.
-            .max_connections(if is_sqlite { 1 } else { 4 })
-            .acquire_timeout(PATIENCE)
-            .after_connect(move |connection, _| Box::pin(prepare(connection, is_sqlite)))
-            .connect_lazy_with(options);
-        let table = Migration::new(1, "jobs".into(), MigrationType::Simple, TABLE.into_sql_str(), false);
-        Migrator::with_migrations(vec![table]).run(&pool).await?;
-        let now = if is_sqlite { SQLITE_NOW } else { POSTGRES_NOW };
-        Ok(Self { pool, now, owner: owner() })
+    /// The jobs of a database, for a coordinator that no other one is.
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, owner: owner() }
     }
 
     /// Writes a job down that is ours; its epoch is 1.
@@ -131,8 +67,8 @@ impl Jobs {
             .bind(job.to_string())
             .bind(i64::try_from(place).unwrap_or(i64::MAX))
             .bind(self.owner.clone())
-            .bind(self.clock().await?)
-            .execute(&self.pool)
+            .bind(self.database.clock().await?)
+            .execute(&self.database.pool)
             .await?;
         Ok(())
     }
@@ -161,25 +97,25 @@ impl Jobs {
         let sql = "UPDATE jobs SET status = $5, files = $1, kept = NULL WHERE id = $2 AND epoch = $3 AND owner = $4";
         let query = sqlx::query(sql).bind(files.join(" "));
         let query = query.bind(job.to_string()).bind(epoch).bind(self.owner.clone()).bind(status.to_bytes());
-        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+        Ok(query.execute(&self.database.pool).await?.rows_affected() == 1)
     }
 
     /// Forgets a job that is over.
     pub(crate) async fn forget(&self, job: JobId) -> Result<(), Error> {
         let query = sqlx::query("DELETE FROM jobs WHERE id = $1 AND status IS NOT NULL");
-        query.bind(job.to_string()).execute(&self.pool).await?;
+        query.bind(job.to_string()).execute(&self.database.pool).await?;
         Ok(())
     }
 
     /// Takes over the open jobs whose coordinators have not shown themselves for `lease` ms, and those of no lease at all
     /// where that is `None`; oldest first.
     pub(crate) async fn claim(&self, lease: Option<i64>) -> Result<Vec<Open>, Error> {
-        let now = self.clock().await?;
+        let now = self.database.clock().await?;
         let silent_since = lease.map_or(i64::MAX, |lease| now - lease);
         let sql = "UPDATE jobs SET owner = $1, epoch = epoch + 1, alive = $2 \
                    WHERE status IS NULL AND owner <> $1 AND alive < $3 RETURNING id, place, epoch, model, kept";
         let query = sqlx::query(sql).bind(self.owner.clone()).bind(now).bind(silent_since);
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&self.database.pool).await?;
         let mut jobs = rows.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         jobs.sort_by_key(|job| job.place);
         Ok(jobs)
@@ -188,15 +124,21 @@ impl Jobs {
     /// Shows that we live: nobody takes our jobs over meanwhile.
     pub(crate) async fn live(&self) -> Result<(), Error> {
         let query = sqlx::query("UPDATE jobs SET alive = $1 WHERE owner = $2 AND status IS NULL");
-        query.bind(self.clock().await?).bind(self.owner.clone()).execute(&self.pool).await?;
+        query
+            .bind(self.database.clock().await?)
+            .bind(self.owner.clone())
+            .execute(&self.database.pool)
+            .await?;
         Ok(())
     }
 
     /// The jobs that are over, of all coordinators; oldest first, the last `limit` of them.
     pub(crate) async fn ended(&self, limit: usize) -> Result<Vec<Over>, Error> {
         let sql = "SELECT id, place, status, files FROM jobs WHERE status IS NOT NULL ORDER BY place DESC, id LIMIT $1";
-        let rows =
-            sqlx::query(sql).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sql)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.database.pool)
+            .await?;
         rows.iter().rev().map(over).collect()
     }
 
@@ -207,21 +149,8 @@ impl Jobs {
         epoch: i64,
     ) -> Result<bool, Error> {
         let query = query.bind(job.to_string()).bind(epoch).bind(self.owner.clone());
-        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+        Ok(query.execute(&self.database.pool).await?.rows_affected() == 1)
     }
-
-    async fn clock(&self) -> Result<i64, Error> {
-        Ok(sqlx::query(self.now).fetch_one(&self.pool).await?.try_get(0)?)
-    }
-}
-
-/// What a connection to SQLite is told: a commit is on the disk when it is confirmed.
-async fn prepare(connection: &mut AnyConnection, is_sqlite: bool) -> Result<(), sqlx::Error> {
-    let pragmas = ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"];
-    for pragma in pragmas.into_iter().filter(|_| is_sqlite) {
-        sqlx::query(pragma).execute(&mut *connection).await?;
-    }
-    Ok(())
 }
 
 /// A name that no other coordinator has.
@@ -230,15 +159,10 @@ fn owner() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
-fn is_sound(version: &str) -> bool {
-    let numbers: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
-    SQLITE.as_slice() <= numbers.as_slice()
-}
-
 fn open(row: &AnyRow) -> Result<Open, Error> {
     let (job, place) = name(row)?;
     let model: Option<Vec<u8>> = row.try_get("model")?;
-    let model = model.map(|hash| hash.try_into().map_err(|_| Error::Damaged { job: job.to_string() }));
+    let model = model.map(|hash| hash.try_into().map_err(|_| damaged(job)));
     Ok(Open {
         job,
         place,
@@ -250,7 +174,7 @@ fn open(row: &AnyRow) -> Result<Open, Error> {
 
 fn over(row: &AnyRow) -> Result<Over, Error> {
     let (job, place) = name(row)?;
-    let damaged = || Error::Damaged { job: job.to_string() };
+    let damaged = || damaged(job);
     let bytes: Vec<u8> = row.try_get("status")?;
     let files: String = row.try_get("files")?;
     let files = files.split_whitespace().map(|name| Artifact::of_name(name).ok_or_else(damaged));
@@ -266,7 +190,11 @@ fn name(row: &AnyRow) -> Result<(JobId, u64), Error> {
     let id: String = row.try_get("id")?;
     let place: i64 = row.try_get("place")?;
     let job = JobId::from_str(&id).ok().zip(u64::try_from(place).ok());
-    job.ok_or(Error::Damaged { job: id })
+    job.ok_or_else(|| damaged(id))
+}
+
+fn damaged(job: impl std::fmt::Display) -> Error {
+    Error::Damaged { row: format!("job {job}") }
 }
 
 #[cfg(test)]

@@ -1,23 +1,16 @@
-//! What open jobs need to go on: specifications and checkpoints as bytes in, whole files in a folder out.
+//! What open jobs need to go on: specifications and checkpoints as bytes in, whole files out.
 
-use std::{
-    collections::HashSet,
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, io};
 
-use fail::fail_point;
 use tessera_proto::JobId;
 
-use super::whole;
+use super::depot::Depot;
+use crate::Place;
 
-/// A folder with a specification, and perhaps a checkpoint, per open job.
-///
-/// Invariant: a file appears under its final name only when whole, and once [`Shelf::put`] has returned it is on the disk.
+/// A specification, and perhaps a checkpoint, per open job.
 #[derive(Debug, Clone)]
 pub(crate) struct Shelf {
-    folder: PathBuf,
+    depot: Depot,
 }
 
 /// What is kept of a job.
@@ -32,28 +25,20 @@ pub(crate) enum Kept {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Files in `folder`, which is made if it is absent.
+    /// Files in a place; a folder is made if it is absent.
     ///
     /// # Errors
-    /// The folder cannot be made.
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned() })
+    /// The place cannot be used.
+    pub(crate) fn open(place: &Place) -> io::Result<Self> {
+        Ok(Self { depot: Depot::open(place)? })
     }
 
-    /// Writes a file: beside its name, synced, renamed, the name synced too.
+    /// Writes a file; once this has returned it is safe.
     ///
     /// # Errors
     /// The disk is full, say; what lay under the name still does.
-    pub(crate) fn put(&self, job: JobId, kept: Kept, bytes: &[u8]) -> io::Result<()> {
-        fail_point!("shelf-begin", |_| std::process::abort());
-        let mut file = whole::begin(&self.folder, &job.to_string())?;
-        file.write_all(bytes)?;
-        fail_point!("shelf-written", |_| std::process::abort());
-        file.as_file().sync_all()?;
-        whole::publish(file, &self.path(job, kept))?;
-        fail_point!("shelf-named", |_| std::process::abort());
-        Ok(())
+    pub(crate) fn put(&self, job: JobId, kept: Kept, bytes: Vec<u8>) -> io::Result<()> {
+        self.depot.put(&name(job, kept), bytes)
     }
 
     /// Reads a file; `None` if there is none.
@@ -61,11 +46,7 @@ impl Shelf {
     /// # Errors
     /// The disk fails.
     pub(crate) fn get(&self, job: JobId, kept: Kept) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path(job, kept)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.depot.get(&name(job, kept))
     }
 
     /// Removes all that is kept of a job.
@@ -81,28 +62,26 @@ impl Shelf {
     /// # Errors
     /// The disk fails.
     pub(crate) fn retain(&self, jobs: &HashSet<JobId>) -> io::Result<()> {
-        whole::sweep(&self.folder)?;
+        self.depot.sweep()?;
         self.remove(|job| !jobs.contains(&job))
     }
 
     fn remove(&self, unwanted: impl Fn(JobId) -> bool) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let job = name.to_string_lossy().split('.').next().and_then(|name| name.parse().ok());
+        for name in self.depot.names()? {
+            let job = name.split('.').next().and_then(|name| name.parse().ok());
             if job.is_some_and(&unwanted) {
-                fs::remove_file(entry.path())?;
+                self.depot.remove(&name)?;
             }
         }
         Ok(())
     }
+}
 
-    /// Job ids are numbers, so no path can leave the folder.
-    fn path(&self, job: JobId, kept: Kept) -> PathBuf {
-        self.folder.join(match kept {
-            Kept::Spec => format!("{job}.job"),
-            Kept::Checkpoint(epoch) => format!("{job}.{epoch}.safetensors"),
-        })
+/// Job ids are numbers, so no name can lead elsewhere.
+fn name(job: JobId, kept: Kept) -> String {
+    match kept {
+        Kept::Spec => format!("{job}.job"),
+        Kept::Checkpoint(epoch) => format!("{job}.{epoch}.safetensors"),
     }
 }
 
@@ -113,7 +92,7 @@ mod tests {
     #[test]
     fn what_was_put_is_read_until_its_job_is_cleared() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::open(folder.path()).unwrap();
+        let shelf = Shelf::open(&Place::Folder(folder.path().to_owned())).unwrap();
         let (one, two) = (JobId::new(1), JobId::new(2));
         assert_eq!(shelf.get(one, Kept::Spec).unwrap(), None);
         for (job, kept, bytes) in [
@@ -122,7 +101,7 @@ mod tests {
             (one, Kept::Checkpoint(3), "c"),
             (two, Kept::Spec, "d"),
         ] {
-            shelf.put(job, kept, bytes.as_bytes()).unwrap();
+            shelf.put(job, kept, bytes.as_bytes().to_vec()).unwrap();
         }
         assert_eq!(shelf.get(one, Kept::Checkpoint(3)).unwrap().unwrap(), b"c", "the last one");
         assert_eq!(shelf.get(one, Kept::Checkpoint(2)).unwrap(), None);
@@ -131,8 +110,8 @@ mod tests {
         shelf.clear(one).unwrap();
         assert_eq!(shelf.get(one, Kept::Spec).unwrap(), None);
         assert_eq!(shelf.get(two, Kept::Spec).unwrap().unwrap(), b"d");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         shelf.retain(&HashSet::from([one])).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

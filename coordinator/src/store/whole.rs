@@ -15,7 +15,7 @@ const PART: &str = ".part";
 ///
 /// # Errors
 /// The folder takes no files.
-pub(super) fn begin(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
+pub(crate) fn begin(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(PART).tempfile_in(folder)
 }
 
@@ -23,7 +23,7 @@ pub(super) fn begin(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
 ///
 /// # Errors
 /// The folder is gone, say; what lay under the name still does.
-pub(super) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
+pub(crate) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.persist(path).map_err(|error| error.error)?;
     // Elsewhere a folder cannot be opened, and a name is safe with its file.
     #[cfg(unix)]
@@ -37,7 +37,7 @@ pub(super) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The folder cannot be read, or a file not be removed.
-pub(super) fn sweep(folder: &Path) -> io::Result<()> {
+pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -111,6 +111,7 @@ impl From<ToWorker> for wire::ToWorker {
             ToWorker::Withdraw { lease, stop } => {
                 Message::Withdraw(wire::Withdraw { lease: lease.get(), stop })
             }
+            ToWorker::Leave => Message::Leave(wire::Leave {}),
         };
         Self { message: Some(message) }
     }
@@ -144,6 +145,7 @@ impl TryFrom<wire::ToWorker> for ToWorker {
             Message::Withdraw(wire::Withdraw { lease, stop }) => {
                 Self::Withdraw { lease: LeaseId::new(lease), stop }
             }
+            Message::Leave(wire::Leave {}) => Self::Leave,
         })
     }
 }

@@ -165,6 +165,8 @@ fn workers_and_what_they_take_survive_the_wire() {
         tasks_done: 9,
         last_seen_ms: 3,
         speeds: vec![Speed { class, took: Duration::from_micros(86_123) }, Speed::default()],
+        draining: true,
+        quarantine: Some("its device is at fault".into()),
         model: ModelFacts::simulated(),
     };
     let message = wire::WorkerStatus::from(sent.clone());

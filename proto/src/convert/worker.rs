@@ -18,6 +18,8 @@ impl From<WorkerStatus> for wire::WorkerStatus {
             last_seen_ms: status.last_seen_ms,
             speeds: status.speeds.into_iter().map(Into::into).collect(),
             model: Some(status.model.into()),
+            draining: status.draining,
+            quarantine: status.quarantine.unwrap_or_default(),
         }
     }
 }
@@ -37,6 +39,8 @@ impl TryFrom<wire::WorkerStatus> for WorkerStatus {
             last_seen_ms,
             speeds,
             model,
+            draining,
+            quarantine,
         } = message;
         Ok(Self {
             worker: WorkerId::new(worker),
@@ -48,6 +52,8 @@ impl TryFrom<wire::WorkerStatus> for WorkerStatus {
             tasks_done,
             last_seen_ms,
             speeds: speeds.into_iter().map(Speed::try_from).collect::<Result<_, _>>()?,
+            draining,
+            quarantine: Some(quarantine).filter(|why| !why.is_empty()),
             model: required("worker_status.model", model)?.try_into()?,
         })
     }

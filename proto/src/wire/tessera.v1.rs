@@ -15,6 +15,21 @@ pub struct Digest {
     #[prost(bytes = "bytes", tag = "1")]
     pub blake3: ::prost::bytes::Bytes,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnrollRequest {
+    /// Certificate signing request, PEM. Only its key is used.
+    #[prost(string, tag = "1")]
+    pub request: ::prost::alloc::string::String,
+    /// Name for people: the host.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnrollResponse {
+    /// PEM.
+    #[prost(string, tag = "1")]
+    pub certificate: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromWorker {
     #[prost(oneof = "from_worker::Message", tags = "1, 2, 3, 4")]
@@ -36,7 +51,7 @@ pub mod from_worker {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToWorker {
-    #[prost(oneof = "to_worker::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "to_worker::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<to_worker::Message>,
 }
 /// Nested message and enum types in `ToWorker`.
@@ -53,8 +68,13 @@ pub mod to_worker {
         Assign(super::Assign),
         #[prost(message, tag = "5")]
         Withdraw(super::Withdraw),
+        #[prost(message, tag = "6")]
+        Leave(super::Leave),
     }
 }
+/// Finish the task in hand, take no more, go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leave {}
 /// Who the worker is and what it can run.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hello {
@@ -716,6 +736,25 @@ pub mod fleet_client {
             req.extensions_mut().insert(GrpcMethod::new("tessera.v1.Fleet", "Attend"));
             self.inner.streaming(req, path, codec).await
         }
+        /// A join token, or a certificate that still holds, for a certificate of the worker's own key.
+        pub async fn enroll(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EnrollRequest>,
+        ) -> std::result::Result<tonic::Response<super::EnrollResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/tessera.v1.Fleet/Enroll");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("tessera.v1.Fleet", "Enroll"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -742,6 +781,11 @@ pub mod fleet_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::FromWorker>>,
         ) -> std::result::Result<tonic::Response<Self::AttendStream>, tonic::Status>;
+        /// A join token, or a certificate that still holds, for a certificate of the worker's own key.
+        async fn enroll(
+            &self,
+            request: tonic::Request<super::EnrollRequest>,
+        ) -> std::result::Result<tonic::Response<super::EnrollResponse>, tonic::Status>;
     }
     /// Workers dial the coordinator and attend on one stream: it works behind NAT and needs no inbound port.
     #[derive(Debug)]
@@ -864,6 +908,49 @@ pub mod fleet_server {
                     };
                     Box::pin(fut)
                 }
+                "/tessera.v1.Fleet/Enroll" => {
+                    #[allow(non_camel_case_types)]
+                    struct EnrollSvc<T: Fleet>(pub Arc<T>);
+                    impl<T: Fleet> tonic::server::UnaryService<super::EnrollRequest>
+                    for EnrollSvc<T> {
+                        type Response = super::EnrollResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EnrollRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Fleet>::enroll(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EnrollSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -903,6 +990,18 @@ pub mod fleet_server {
     impl<T> tonic::server::NamedService for FleetServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainRequest {
+    /// Number or name of a worker, or HOST of workers called HOST/DEVICE; of several with one name, all.
+    #[prost(string, tag = "1")]
+    pub worker: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DrainResponse {
+    /// Those that were told to go.
+    #[prost(message, repeated, tag = "1")]
+    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitRequest {
@@ -980,6 +1079,12 @@ pub struct WorkerStatus {
     /// Its model, to plan with.
     #[prost(message, optional, tag = "10")]
     pub model: ::core::option::Option<ModelFacts>,
+    /// It finishes what it has, and takes no more.
+    #[prost(bool, tag = "11")]
+    pub draining: bool,
+    /// Why it is given no more tasks; empty = it is.
+    #[prost(string, tag = "12")]
+    pub quarantine: ::prost::alloc::string::String,
 }
 /// What was measured of tasks that take one worker the same time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1958,6 +2063,25 @@ pub mod jobs_client {
             req.extensions_mut().insert(GrpcMethod::new("tessera.v1.Jobs", "Workers"));
             self.inner.unary(req, path, codec).await
         }
+        /// Workers finish the task in hand, take no more and go.
+        pub async fn drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/tessera.v1.Jobs/Drain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("tessera.v1.Jobs", "Drain"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2011,6 +2135,11 @@ pub mod jobs_server {
             &self,
             request: tonic::Request<super::WorkersRequest>,
         ) -> std::result::Result<tonic::Response<super::WorkersResponse>, tonic::Status>;
+        /// Workers finish the task in hand, take no more and go.
+        async fn drain(
+            &self,
+            request: tonic::Request<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct JobsServer<T> {
@@ -2337,6 +2466,49 @@ pub mod jobs_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tessera.v1.Jobs/Drain" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::DrainRequest>
+                    for DrainSvc<T> {
+                        type Response = super::DrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -45,13 +45,16 @@ fn what_listens_is_no_coordinator() {
     // Hangs up on everybody.
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let url = format!("http://{address}");
-    says(&refused(at(&url)), &["no coordinator answers", &url]);
+    says(&refused(at(&url)), &["hung up: is it a coordinator", &url]);
 }
 
 #[test]
 fn an_address_that_is_none() {
     says(&refused(at("foo:bar")), &["\"foo:bar\"", "http://"]);
-    says(&refused(at("https://127.0.0.1:1")), &["https", "http://"]);
+    says(
+        &refused(at("https://127.0.0.1:1").env("TESSERA_HOME", "/nowhere")),
+        &["https://127.0.0.1:1", "--ca"],
+    );
 }
 
 #[test]
@@ -86,7 +89,12 @@ fn a_folder_for_files_that_is_none() {
     command.args(["coordinator", "--listen", "127.0.0.1:0", "--database", "jobs.db", "--state"]);
     let ended = Running::start(command.arg(state.path())).wait(std::time::Duration::from_secs(20));
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    says(&sentence(&ended), &["--database \"jobs.db\"", "sqlite:FILE or postgres://"]);
+    says(&sentence(&ended), &["--database is no database's URL", "sqlite:FILE or postgres://"]);
+    let mut command = program::command();
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--artifacts", "s4://a/b", "--state"]);
+    let ended = Running::start(command.arg(state.path())).wait(std::time::Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    says(&sentence(&ended), &["--artifacts \"s4://a/b\" is no bucket", "take s3://BUCKET/PREFIX"]);
     let mut command = program::command();
     command.args([
         "coordinator",

@@ -8,17 +8,24 @@ use std::{
 };
 
 use anyhow::anyhow;
-use tessera_coordinator::{Durable, Options};
+use tessera_coordinator::{Durable, Options, Place};
+use url::Url;
 
-use crate::{args::CoordinatorArgs, exit::Failure};
+use crate::{
+    args::{CoordinatorArgs, StoreArgs},
+    exit::Failure,
+};
 
 /// A coordinator that shares its table and has not shown itself for so long loses its jobs to another. It shows itself every
 /// two seconds.
 const LEASE: Duration = Duration::from_secs(6);
 
+/// The kinds of buckets, as their URLs begin.
+const BUCKETS: [&str; 3] = ["s3", "gs", "az"];
+
 /// A folder, held by this process until this is dropped.
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::command) struct State {
     folder: PathBuf,
     /// The lock goes with the file's handle, also when the process is killed.
     _lock: File,
@@ -32,10 +39,7 @@ impl State {
     /// # Errors
     /// It cannot be written to, or another coordinator has it.
     pub(super) fn open(folder: Option<PathBuf>) -> Result<Self, Failure> {
-        let default = || tessera_worker::home().map(|home| home.join("coordinator"));
-        let folder = folder.or_else(default).ok_or_else(|| {
-            Failure::usage(anyhow!("there is no home folder to keep jobs in: name one with --state"))
-        })?;
+        let folder = named(folder)?;
         let lock = usable(&folder)
             .and_then(|()| File::create(folder.join("lock")))
             .map_err(|error| unusable("--state", &folder, &error))?;
@@ -54,40 +58,91 @@ impl State {
     /// # Errors
     /// A folder cannot be written to, or the database's URL is none.
     pub(super) fn options(&self, args: &CoordinatorArgs, options: Options) -> Result<Options, Failure> {
-        let artifacts = args.artifacts.clone().unwrap_or_else(|| self.folder.join("artifacts"));
-        usable(&artifacts).map_err(|error| unusable("--artifacts", &artifacts, &error))?;
-        let database = match &args.database {
-            None => sqlite(&self.folder.join("jobs.sqlite")),
-            Some(url) if ["sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.starts_with(kind)) => {
-                url.clone()
-            }
-            Some(url) => {
-                return Err(Failure::usage(anyhow!(
-                    "--database {url:?} is no database's URL: take sqlite:FILE or postgres://USER@HOST/NAME"
-                )));
-            }
+        let artifacts = match &args.artifacts {
+            None => Place::Folder(self.folder.join("artifacts")),
+            Some(text) => place(text)?,
         };
+        if let Place::Folder(folder) = &artifacts {
+            usable(folder).map_err(|error| unusable("--artifacts", folder, &error))?;
+        }
+        let database = database(&self.folder, args.store.database.as_ref())?;
         // A file is this machine's; a server's tables may be many coordinators', which share the folder of files then.
         let is_shared = !database.starts_with("sqlite:");
-        let (folder, lease) = match is_shared {
-            true => (artifacts.join("open"), Some(LEASE)),
-            false => (self.folder.join("open"), None),
+        let lease = is_shared.then_some(LEASE);
+        // What lies on this machine alone is no use to another one.
+        let place = match &artifacts {
+            Place::Folder(_) if !is_shared => Place::Folder(self.folder.join("open")),
+            Place::Folder(folder) => Place::Folder(folder.join("open")),
+            Place::Bucket(url) => {
+                let mut url = url.clone();
+                url.set_path(&format!("{}/open", url.path().trim_end_matches('/')));
+                Place::Bucket(url)
+            }
         };
-        let durable = Some(Durable { database, folder, lease });
+        let durable = Some(Durable { database, place, lease });
         Ok(Options { artifacts: Some(artifacts), durable, ..options })
+    }
+
+    /// The URL of the database that a coordinator with these flags uses, whether it runs or not.
+    ///
+    /// # Errors
+    /// A folder cannot be written to, or the URL is none.
+    pub(in crate::command) fn database(store: &StoreArgs) -> Result<String, Failure> {
+        let folder = named(store.state.clone())?;
+        if store.database.is_none() {
+            usable(&folder).map_err(|error| unusable("--state", &folder, &error))?;
+        }
+        database(&folder, store.database.as_ref())
     }
 
     /// Why the coordinator cannot begin, with the flag that names what cannot be used.
     pub(super) fn explain(&self, args: &CoordinatorArgs, error: tessera_coordinator::Error) -> Failure {
-        let what = match &args.database {
+        let what = match &args.store.database {
             // A URL may hold a password.
             Some(_) => "--database".to_owned(),
             None => format!("--state {}", self.folder.display()),
         };
         match error {
             tessera_coordinator::Error::Store(error) => Failure::usage(anyhow!("{what}: {error}")),
+            tessera_coordinator::Error::Artifacts(error) => Failure::usage(anyhow!("--artifacts: {error}")),
+            tessera_coordinator::Error::Authority(error) => {
+                Failure::usage(anyhow!("--tls: {error}; `tessera init` makes what it needs"))
+            }
             error => Failure::failed(error),
         }
+    }
+}
+
+/// What `--artifacts` means: a bucket's URL, or a folder.
+fn place(text: &str) -> Result<Place, Failure> {
+    let Some((scheme, _)) = text.split_once("://") else { return Ok(Place::Folder(text.into())) };
+    match Url::parse(text) {
+        Ok(url) if BUCKETS.contains(&scheme) && url.has_host() => Ok(Place::Bucket(url)),
+        _ => Err(Failure::usage(anyhow!(
+            "--artifacts {text:?} is no bucket: take s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, or a folder"
+        ))),
+    }
+}
+
+/// The folder of `--state`, or the default one.
+fn named(folder: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let default = || tessera_worker::home().map(|home| home.join("coordinator"));
+    folder.or_else(default).ok_or_else(|| {
+        Failure::usage(anyhow!("there is no home folder to keep jobs in: name one with --state"))
+    })
+}
+
+/// The database of a URL, or the one in a folder.
+fn database(folder: &Path, url: Option<&String>) -> Result<String, Failure> {
+    match url {
+        None => Ok(sqlite(&folder.join("jobs.sqlite"))),
+        Some(url) if ["sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.starts_with(kind)) => {
+            Ok(url.clone())
+        }
+        // It may hold a password all the same.
+        Some(_) => Err(Failure::usage(anyhow!(
+            "--database is no database's URL: take sqlite:FILE or postgres://USER@HOST/NAME"
+        ))),
     }
 }
 

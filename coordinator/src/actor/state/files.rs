@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tessera_proto::{Artifact, JobId, JobState};
+use tessera_proto::{Artifact, JobId, JobState, job::Format};
 
 use super::State;
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     },
     render::{Output, PictureFile},
     report::Subject,
+    threads,
 };
 
 impl State {
@@ -44,6 +45,17 @@ impl State {
         file.unwrap_or_else(|| self.file(id, None)).finish(output, report);
     }
 
+    /// Removes the files of a job that will not be written again.
+    pub(super) fn discard(&self, id: JobId, format: Format) {
+        let artifacts = Arc::clone(&self.artifacts);
+        let remove = move || artifacts.remove(id, format);
+        if self.artifacts.is_near() {
+            remove();
+        } else {
+            drop(threads::compute(&self.runtime, remove));
+        }
+    }
+
     /// A job's files are all there, or cannot be written.
     pub(super) fn stored(&mut self, id: JobId, result: Result<(), file::Error>, now: Instant) {
         let Some(entry) = self.jobs.get_mut(&id) else {
@@ -52,17 +64,20 @@ impl State {
         let format = entry.format();
         match result {
             // A job that was cancelled meanwhile stays cancelled.
-            _ if entry.is_over() => self.artifacts.remove(id, format),
+            _ if entry.is_over() => self.discard(id, format),
             Ok(()) => {
                 tracing::info!(job = %id, seconds = entry.ledger.age(now).as_secs_f64(), "job done");
                 self.end(id, JobState::Done, None, now);
             }
             Err(file::Error { message, passing: true }) if self.keeper.is_some() => {
-                self.artifacts.remove(id, format);
+                // In a bucket, what is there is replaced when the job is done: removing it now could come too late.
+                if self.artifacts.is_near() {
+                    self.discard(id, format);
+                }
                 self.suspend(id, &message, now);
             }
             Err(file::Error { message, .. }) => {
-                self.artifacts.remove(id, format);
+                self.discard(id, format);
                 self.fail(id, cluster(message), now);
             }
         }

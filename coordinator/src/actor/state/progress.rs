@@ -10,7 +10,7 @@ use crate::{
         Command,
         entry::{Entry, cluster, request},
     },
-    fleet::{Lease, Loss, MAX_LOSSES, TaskName, TaskNumber, Verdict},
+    fleet::{Fleet, Lease, Loss, MAX_LOSSES, TaskName, TaskNumber, Verdict},
     render::{self, Action, Event},
     report::TaskTimes,
     threads,
@@ -61,6 +61,7 @@ impl State {
                     busy,
                     bytes,
                 });
+                self.convict(&lease);
                 if let Some((loser, lease)) = self.fleet.accept(&lease) {
                     // Where it runs it goes on: how long it takes is how slow its device is now.
                     self.tell(loser, ToWorker::Withdraw { lease, stop: false });
@@ -76,8 +77,13 @@ impl State {
                     return;
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
-                let retried =
-                    failure.kind != FailureKind::Unsupported && self.fleet.retry(Lease::clone(&lease));
+                let again = match failure.kind {
+                    FailureKind::NotFinite | FailureKind::WrongShape => {
+                        Fleet::suspected(Lease::clone(&lease))
+                    }
+                    _ => Lease::clone(&lease),
+                };
+                let retried = failure.kind != FailureKind::Unsupported && self.fleet.retry(again);
                 if retried {
                     entry.ledger.retried();
                     return;

@@ -34,9 +34,13 @@ fn status(job: JobId) -> JobStatus {
     }
 }
 
+async fn open(url: &str) -> Jobs {
+    Jobs::new(Database::open(url).await.unwrap())
+}
+
 async fn a_job_is_found_again(url: &str) {
     let (one, two) = (JobId::new(u64::MAX), JobId::new(2));
-    let jobs = Jobs::open(url).await.unwrap();
+    let jobs = open(url).await;
     jobs.insert(two, 8).await.unwrap();
     jobs.insert(one, 7).await.unwrap();
     assert!(jobs.insert(one, 9).await.is_err(), "ids are not given twice");
@@ -45,7 +49,7 @@ async fn a_job_is_found_again(url: &str) {
     assert!(!jobs.kept(one, 2, "2").await.unwrap(), "that epoch has not begun");
     assert!(jobs.claim(None).await.unwrap().is_empty(), "they are ours already");
 
-    let next = Jobs::open(url).await.unwrap();
+    let next = open(url).await;
     let claimed = next.claim(None).await.unwrap();
     let model = Some(HASH);
     assert_eq!(
@@ -73,7 +77,7 @@ async fn a_job_is_found_again(url: &str) {
 }
 
 async fn a_job_whose_owner_lives_is_left_alone(url: &str) {
-    let (alive, other) = (Jobs::open(url).await.unwrap(), Jobs::open(url).await.unwrap());
+    let (alive, other) = (open(url).await, open(url).await);
     let job = JobId::new(77);
     alive.insert(job, 1).await.unwrap();
     assert!(other.claim(Some(60_000)).await.unwrap().is_empty());
@@ -88,7 +92,7 @@ async fn a_job_whose_owner_lives_is_left_alone(url: &str) {
 }
 
 async fn the_last_jobs_are_listed_in_their_order(url: &str) {
-    let jobs = Jobs::open(url).await.unwrap();
+    let jobs = open(url).await;
     for place in 1..=5 {
         let job = JobId::new(100 + place);
         jobs.insert(job, place).await.unwrap();
@@ -113,34 +117,4 @@ async fn postgres_keeps_jobs() {
     a_job_is_found_again(&server.url()).await;
     a_job_whose_owner_lives_is_left_alone(&server.url()).await;
     the_last_jobs_are_listed_in_their_order(&server.url()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_is_on_the_disk_before_it_is_confirmed() {
-    let folder = tempfile::tempdir().unwrap();
-    let jobs = Jobs::open(&format!("sqlite://{}?mode=rwc", folder.path().join("a").display())).await.unwrap();
-    let synchronous: i64 =
-        sqlx::query("PRAGMA synchronous").fetch_one(&jobs.pool).await.unwrap().try_get(0).unwrap();
-    assert_eq!(synchronous, 2, "FULL");
-    let mode: String =
-        sqlx::query("PRAGMA journal_mode").fetch_one(&jobs.pool).await.unwrap().try_get(0).unwrap();
-    assert_eq!(mode, "wal");
-}
-
-#[test]
-fn old_sqlite_is_told_from_new() {
-    for (version, sound) in
-        [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.9.0", false), ("", false)]
-    {
-        assert_eq!(is_sound(version), sound, "{version}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_none_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a");
-    std::fs::write(&file, "no database ".repeat(100)).unwrap();
-    let error = Jobs::open(&format!("sqlite://{}", file.display())).await.unwrap_err().to_string();
-    assert!(error.contains("file is not a database"), "{error}");
 }

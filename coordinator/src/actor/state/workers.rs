@@ -1,0 +1,96 @@
+//! The fleet as users and jobs see it: workers that come, are shown, leave or are shut out.
+
+use std::time::{Duration, Instant};
+
+use tessera_proto::{Hello, ToWorker, WorkerId, WorkerStatus};
+use tokio::sync::mpsc;
+
+use super::State;
+use crate::{
+    actor::Error,
+    fleet::{Lease, MAX_FAULTS, Worker},
+};
+
+impl State {
+    pub(super) fn enlist(&mut self, hello: Hello, stream: mpsc::Sender<ToWorker>, now: Instant) -> WorkerId {
+        tracing::info!(
+            name = hello.name,
+            device = hello.device,
+            model = hello.model.name,
+            "worker connected"
+        );
+        let worker = self.fleet.enlist(hello, now);
+        let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
+        self.streams.insert(worker, stream);
+        self.tell(worker, welcome);
+        self.introduce(worker);
+        self.begin_waiting(now);
+        worker
+    }
+
+    /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do.
+    pub(super) fn introduce(&mut self, worker: WorkerId) {
+        let Some(facts) = self.fleet.worker(worker) else { return };
+        for entry in self.jobs.values_mut().filter(|entry| entry.model() == Some(facts.model().hash)) {
+            entry.ledger.introduce(worker, facts.name(), facts.device());
+        }
+    }
+
+    pub(super) fn workers(&self, now: Instant) -> Vec<WorkerStatus> {
+        self.fleet.workers().map(|(id, worker)| status(id, worker, now)).collect()
+    }
+
+    /// Tells the workers of a number, a name or a host to go; those that go already are named too.
+    pub(super) fn drain(&mut self, name: &str, now: Instant) -> Result<Vec<WorkerStatus>, Error> {
+        let of_host =
+            |worker: &Worker| worker.name().strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        let named = |(id, worker): &(WorkerId, &Worker)| {
+            worker.name() == name || id.to_string() == name || of_host(worker)
+        };
+        let ids: Vec<WorkerId> = self.fleet.workers().filter(named).map(|(id, _)| id).collect();
+        if ids.is_empty() {
+            return Err(Error::UnknownWorker { name: name.to_owned() });
+        }
+        for &id in &ids {
+            tracing::info!(worker = %id, "worker drained");
+            for lease in self.fleet.drain(id) {
+                self.tell(id, ToWorker::Withdraw { lease, stop: false });
+            }
+            self.tell(id, ToWorker::Leave);
+        }
+        let told = self.fleet.workers().filter(|(id, _)| ids.contains(id));
+        Ok(told.map(|(id, worker)| status(id, worker, now)).collect())
+    }
+
+    /// A good answer came: a worker that gave bad ones to this task, and to others before, is trusted no more.
+    pub(super) fn convict(&mut self, lease: &Lease) {
+        let Some(id) = self.fleet.convict(lease) else { return };
+        let why = format!("{MAX_FAULTS} results of it were refused that other workers gave well");
+        let name = self.fleet.worker(id).map(|worker| worker.name().to_owned());
+        tracing::warn!(worker = %id, name, why, "worker quarantined");
+        for lease in self.fleet.quarantine(id, why) {
+            self.tell(id, ToWorker::Withdraw { lease, stop: true });
+        }
+    }
+}
+
+fn status(id: WorkerId, worker: &Worker, now: Instant) -> WorkerStatus {
+    WorkerStatus {
+        worker: id,
+        name: worker.name().to_owned(),
+        device: worker.device().to_owned(),
+        model_name: worker.model().name.clone(),
+        model_hash: worker.model().hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        tasks_in_hand: u32::try_from(worker.in_hand()).unwrap_or(u32::MAX),
+        tasks_done: worker.tasks_done(),
+        last_seen_ms: millis(now.saturating_duration_since(worker.last_seen())),
+        speeds: worker.speeds(),
+        draining: worker.is_draining(),
+        quarantine: worker.quarantine().map(str::to_owned),
+        model: worker.model().clone(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -11,8 +11,7 @@ mod vae;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, EnduranceArgs, ScalingArgs};
 pub(crate) use cluster::{
-    AccessArgs, ClusterArgs, CoordinatorArgs, DrainArgs, FetchArgs, JobIdArgs, JobsArgs, ListArgs, StoreArgs,
-    SubmitArgs, WatchArgs, WorkerArgs,
+    AccessArgs, CancelArgs, ClusterArgs, CoordinatorArgs, DrainArgs, FetchArgs, JobsArgs, ListArgs, ShowArgs, StoreArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
@@ -52,10 +51,12 @@ pub(crate) enum Command {
     Submit(Box<SubmitArgs>),
     /// Follow a job until it ends; Ctrl-C stops watching, not the job
     Watch(WatchArgs),
-    /// End a job
-    Cancel(JobIdArgs),
+    /// End jobs
+    Cancel(CancelArgs),
     /// List a cluster's jobs
     Jobs(JobsArgs),
+    /// Say how a job stands, and where its time went when it is done
+    Show(ShowArgs),
     /// Get the picture of a finished job
     Fetch(FetchArgs),
     /// List a cluster's workers

@@ -15,6 +15,7 @@ mod jobs;
 mod model;
 mod plan;
 mod render;
+mod show;
 mod submit;
 mod table;
 mod token;
@@ -55,6 +56,7 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Watch(args) => Style::of(args.json, false),
         Command::Cancel(args) => Style::of(args.json, false),
         Command::Jobs(args) => Style::of(args.json, false),
+        Command::Show(args) => Style::of(args.json, false),
         Command::Workers(args) => Style::of(args.json, false),
         Command::Fetch(args) => Style::of(args.json, false),
         Command::Compare(args) => Style::of(args.json, false),
@@ -99,6 +101,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Watch(args) => wait_for(watch::run(args, output)),
         Command::Cancel(args) => wait_for(cancel::run(args, output)),
         Command::Jobs(args) => wait_for(jobs::run(args, output)),
+        Command::Show(args) => wait_for(show::run(args, output)),
         Command::Fetch(args) => wait_for(fetch::run(args, output)),
         Command::Workers(args) => wait_for(workers::run(args, output)),
         Command::Drain(args) => wait_for(drain::run(args, output)),
@@ -133,6 +136,11 @@ async fn connect(cluster: &ClusterArgs) -> Result<Client, Failure> {
 /// Reads a job's id.
 fn job_id(text: &str) -> Result<JobId, Failure> {
     text.parse().map_err(Failure::usage)
+}
+
+/// Reads jobs' ids; all of them, before anything is done to one.
+fn job_ids(texts: &[String]) -> Result<Vec<JobId>, Failure> {
+    texts.iter().map(|text| job_id(text)).collect()
 }
 
 /// Runs a server until it ends; `None` if it was asked to stop and did not within `grace`. The first signal asks, the

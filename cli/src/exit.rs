@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 /// What the exit code says to scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// From best to worst, so that of several the worst can be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// All went well.
     Ok = 0,

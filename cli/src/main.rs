@@ -8,7 +8,7 @@
 //! - [`bench`]: a cluster inside this process, to be measured.
 //! - [`output`] is the only printer; [`progress`] and [`event`] are what it prints while a job runs.
 //! - [`telemetry`]: why this program may begin twice.
-//! - [`exit`]: how a failure becomes a sentence and an exit code.
+//! - [`exit`]: how a failure becomes a sentence and an exit code; [`tally`]: how several do.
 
 mod access;
 mod address;
@@ -29,6 +29,7 @@ mod options;
 mod output;
 mod progress;
 mod results;
+mod tally;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tessera_proto::{Artifact, JobId, JobStatus, job::Size};
 
-use crate::{atomic::Draft, client::Client, exit::Failure, options::Files};
+use crate::{
+    atomic::Draft,
+    client::{self, Client},
+    exit::Failure,
+    options::Files,
+};
 
 /// A picture or latent that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +63,22 @@ pub(crate) async fn collect(
 pub(crate) async fn trace(client: &mut Client, job: JobId, path: &Path) -> Result<(), Failure> {
     let draft = fetch(client, job, Artifact::Trace, path).await?;
     tokio::task::block_in_place(|| Draft::publish(vec![draft])).map_err(Failure::failed)
+}
+
+/// The report of a job, as JSON; `None` where it has none.
+///
+/// # Errors
+/// It does not come.
+pub(crate) async fn report(client: &mut Client, job: JobId) -> Result<Option<Vec<u8>>, Failure> {
+    let mut pieces = match client.fetch(job, Artifact::Report).await {
+        Err(client::Error::Refused { .. }) => return Ok(None),
+        pieces => pieces?,
+    };
+    let mut report = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        report.extend_from_slice(piece.as_ref());
+    }
+    Ok(Some(report))
 }
 
 /// Writes an artifact beside its final name.

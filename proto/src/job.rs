@@ -10,7 +10,7 @@ mod urgency;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ModelFacts;
 
@@ -25,7 +25,7 @@ pub use upscaler::Upscaler;
 pub use urgency::Urgency;
 
 /// Width and height; the unit is named where the size stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {
     /// Columns.
     pub width: u32,

@@ -55,6 +55,15 @@ fn a_job_is_submitted_watched_listed_and_fetched() {
         "{workers}"
     );
 
+    let shown = ok(cluster.run(&["show", &job]));
+    for part in
+        [&*format!("job {job}"), ": done", "256x256 px, png, batch, took", "unet", "hires", "worker-1"]
+    {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    let told = report::parse(ok(cluster.run(&["show", &job, "--json"])).trim());
+    assert_eq!((&told["status"]["state"], &told["report"]["plan"]["model"]), (&"done".into(), &"sim".into()));
+
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (png, dump, json) = (path("a.png"), path("a.safetensors"), path("a.json"));
@@ -95,6 +104,28 @@ fn a_cancelled_job_leaves_nothing() {
     // The worker is free for the next job.
     let next = submit(&cluster, &SMALL);
     ok(cluster.run(&["watch", &next]));
+}
+
+#[test]
+fn all_of_several_jobs_are_tried_and_the_worst_decides() {
+    let cluster = Cluster::start(&[]);
+    let by = |user: &str| submit(&cluster, &[&SMALL[..], &["--user", user]].concat());
+    let (one, other) = (by("ann"), by("ben"));
+    let unknown = "00000000000000aa";
+    let ended = cluster.run(&["cancel", &one, unknown, &other]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.stdout, format!("job {one} was cancelled\njob {other} was cancelled"));
+    assert!(ended.stderr.contains(unknown), "{ended:?}");
+    assert_eq!(ended.error(), "1 of 3 jobs were not cancelled");
+
+    let third = by("eve");
+    let ended = cluster.run(&["cancel", &third, "nonsense"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "a word that is no id is seen before");
+    let shown = ok(cluster.run(&["show", &third]));
+    assert!(shown.contains("of eve: waiting") && shown.contains("0 workers have its model"), "{shown}");
+    let told = report::parse(ok(cluster.run(&["show", &third, "--json"])).trim());
+    assert_eq!((&told["status"]["user"], &told["report"]), (&"eve".into(), &serde_json::Value::Null));
+    assert_eq!(ok(cluster.run(&["cancel", &third, &third])).lines().count(), 2);
 }
 
 #[test]
@@ -201,7 +232,7 @@ fn ctrl_c_stops_watching_and_not_the_job() {
 #[test]
 fn an_unknown_job_is_named() {
     let cluster = Cluster::start(&[]);
-    for command in ["watch", "cancel", "fetch"] {
+    for command in ["watch", "cancel", "show", "fetch"] {
         let ended = cluster.run(&[command, "00000000000000aa"]);
         assert_ne!(ended.code, Some(0), "{ended:?}");
         assert!(ended.error().contains("00000000000000aa"), "{ended:?}");

@@ -80,14 +80,28 @@ pub(crate) struct WatchArgs {
 
 /// `tessera cancel`.
 #[derive(Debug, Args)]
-pub(crate) struct JobIdArgs {
+pub(crate) struct CancelArgs {
+    /// The jobs, as `submit` and `jobs` print them; where one cannot be ended, the others are
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tessera show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
     /// The job, as `submit` and `jobs` print it
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Print JSON
+    /// Print JSON: the status, and the report of a job that is done
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,17 +1,30 @@
-//! `tessera cancel`: a job's id in, its last state out.
+//! `tessera cancel`: jobs' ids in, their last states out.
 
-use tessera_proto::JobState;
+use tessera_proto::{JobId, JobState};
 
 use crate::{
-    args::JobIdArgs,
+    args::CancelArgs,
+    client::Client,
     exit::Failure,
     output::{Output, Style},
+    tally::Tally,
 };
 
-/// Ends a job; one that has ended already stays as it is.
-pub(super) async fn run(args: JobIdArgs, output: &Output) -> Result<(), Failure> {
-    let job = super::job_id(&args.job)?;
+/// Ends jobs; one that has ended already stays as it is.
+pub(super) async fn run(args: CancelArgs, output: &Output) -> Result<(), Failure> {
+    let jobs = super::job_ids(&args.jobs)?;
     let mut client = super::connect(&args.cluster).await?;
+    if let [job] = jobs[..] {
+        return cancel(&mut client, job, output).await;
+    }
+    let mut tally = Tally::default();
+    for job in jobs {
+        tally.count(cancel(&mut client, job, output).await, output);
+    }
+    tally.verdict("were not cancelled")
+}
+
+async fn cancel(client: &mut Client, job: JobId, output: &Output) -> Result<(), Failure> {
     let status = client.cancel(job).await?;
     if output.style() == Style::Json {
         return output.json(&status);

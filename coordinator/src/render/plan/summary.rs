@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tessera_proto::{Rect, Stage, job::Size};
 
 use super::{DecodePlan, EncodePlan, End, Enlarge, ExactPlan, PassSetup, Plan, UpscalePlan, VaePlan};
 use crate::canvas::Tiling;
 
 /// What a job does and costs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Model name.
     pub model: String,
@@ -28,7 +28,7 @@ pub struct Summary {
 }
 
 /// What one stage does and costs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageSummary {
     /// The stage.
     pub stage: Stage,
@@ -59,7 +59,7 @@ pub struct StageSummary {
 }
 
 /// Lines between px of the finished picture, ascending; the picture's rim is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Borders {
     /// Between columns.
     pub columns: Vec<u32>,
@@ -68,7 +68,7 @@ pub struct Borders {
 }
 
 /// A unit of length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Px of a latent.
     #[serde(rename = "latent px")]

@@ -11,7 +11,8 @@ mod vae;
 
 pub(crate) use bench::{BenchArgs, BenchCommand, ChaosArgs, EnduranceArgs, ScalingArgs};
 pub(crate) use cluster::{
-    AccessArgs, CancelArgs, ClusterArgs, CoordinatorArgs, DrainArgs, FetchArgs, JobsArgs, ListArgs, ShowArgs, StoreArgs, SubmitArgs, WatchArgs, WorkerArgs,
+    AccessArgs, CancelArgs, ClusterArgs, CoordinatorArgs, DrainArgs, FetchArgs, JobsArgs, ListArgs, ShowArgs,
+    StoreArgs, SubmitArgs, WatchArgs, WorkerArgs,
 };
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
@@ -23,13 +24,16 @@ pub(crate) use vae::{DecodeArgs, EncodeArgs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit;
 
 /// Where `tessera coordinator` listens and where its clients look for it: next to no port that web UIs use.
 pub(crate) const LISTEN: &str = "127.0.0.1:7878";
 
 /// Renders Stable Diffusion hires-fix pictures on any number of devices and machines.
 #[derive(Debug, Parser)]
-#[command(name = "tessera", version, about, max_term_width = 110)]
+#[command(name = "tessera", version, about, max_term_width = 110, after_help = exit::CODES)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -41,13 +45,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw a picture, on workers of this machine or on a running cluster
     Render(Box<RenderArgs>),
-    /// Say what `render` would do and cost; needs no GPU and draws nothing
+    /// Say what `render` would do and cost; needs no GPU, draws nothing and writes no file
     Plan(Box<PlanArgs>),
     /// Turn a latent into its picture
     Decode(Box<DecodeArgs>),
     /// Turn a picture into its latent
     Encode(Box<EncodeArgs>),
-    /// Hand a job to a running cluster and print its id
+    /// Hand a job, or a batch of them, to a running cluster and print its id
     Submit(Box<SubmitArgs>),
     /// Follow a job until it ends; Ctrl-C stops watching, not the job
     Watch(WatchArgs),
@@ -57,7 +61,7 @@ pub(crate) enum Command {
     Jobs(JobsArgs),
     /// Say how a job stands, and where its time went when it is done
     Show(ShowArgs),
-    /// Get the picture of a finished job
+    /// Get the pictures of finished jobs
     Fetch(FetchArgs),
     /// List a cluster's workers
     Workers(ListArgs),
@@ -79,6 +83,10 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Check this machine: ONNX Runtime, model, cores, loopback
     Doctor(DoctorArgs),
+    /// Print what a shell needs to complete our words
+    Completions(CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(ManArgs),
 }
 
 /// `tessera model …`.
@@ -121,6 +129,36 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
+/// `tessera completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell, as in: tessera completions bash > ~/.local/share/bash-completion/completions/tessera
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// `tessera man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Folder to write them to, which is made where it is absent, as in: tessera man ~/.local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+// === impl Command ===
+
+impl Command {
+    /// The flags that describe a job, of a command that takes a job file.
+    pub(crate) const fn job(&self) -> Option<&JobArgs> {
+        match self {
+            Self::Render(args) => Some(&args.job),
+            Self::Plan(args) => Some(&args.render.job),
+            Self::Submit(args) => Some(&args.job),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -130,6 +168,15 @@ mod tests {
     #[test]
     fn clap_finds_no_fault_in_the_definitions() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_says_what_exit_codes_mean() {
+        let help = Cli::command().render_help().to_string();
+        for exit in [exit::Exit::Ok, exit::Exit::Failed, exit::Exit::Usage, exit::Exit::Interrupted] {
+            let code = format!("\n  {:<4}", exit as u8);
+            assert!(help.contains(&code), "{code} is missing in:\n{help}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bench;
 mod cancel;
 mod compare;
+mod completions;
 mod coordinator;
 mod decode;
 mod doctor;
@@ -12,6 +13,7 @@ mod errand;
 mod fetch;
 mod init;
 mod jobs;
+mod man;
 mod model;
 mod plan;
 mod render;
@@ -75,7 +77,9 @@ pub(crate) const fn style(command: &Command) -> Style {
             TokenCommand::List(args) => Style::of(args.json, false),
             TokenCommand::New(_) | TokenCommand::Revoke(_) => Style::People,
         },
-        Command::Coordinator(_) | Command::Worker(_) => Style::People,
+        Command::Coordinator(_) | Command::Worker(_) | Command::Completions(_) | Command::Man(_) => {
+            Style::People
+        }
     }
 }
 
@@ -115,6 +119,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         },
         Command::Bench(args) => wait_for(bench::run(args, output)),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::Completions(args) => completions::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) enum Event<'a> {
         /// The seed of its noise, if it draws any.
         #[serde(skip_serializing_if = "Option::is_none")]
         seed: Option<u64>,
+        /// The line or picture that it was made of, where it is one of several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
     },
     /// A job's state changed.
     Status {

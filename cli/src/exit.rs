@@ -2,6 +2,15 @@
 
 use std::process::ExitCode;
 
+/// What `tessera --help` says of [`Exit`].
+pub(crate) const CODES: &str = "\
+Exit codes:
+  0    done
+  1    a job or a machine failed; the same command may work another time
+  2    the command or its input cannot be used as it is
+  130  interrupted (Ctrl-C)
+Of several jobs the worst decides.";
+
 /// What the exit code says to scripts.
 ///
 /// From best to worst, so that of several the worst can be taken.

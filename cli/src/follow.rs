@@ -1,6 +1,9 @@
 //! A job from its first state to its last: a job's id in, its end or why it has none out.
 
+mod all;
 mod patience;
+
+pub(crate) use all::all;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -135,7 +138,9 @@ impl Follow<'_> {
     async fn impatient(&mut self, lack: Option<Lack>) -> Failure {
         self.cancel().await;
         let seconds = self.patience.unwrap_or_default().as_secs_f64();
-        let advice = match self.served().await {
+        let served = self.served().await;
+        let other_model = served.is_some();
+        let advice = match served {
             Some(models) => format!("the workers serve {models}: choose one of these with --model"),
             None => "see `tessera workers`, or wait longer with --worker-wait".to_owned(),
         };
@@ -143,9 +148,12 @@ impl Follow<'_> {
             Some(Lack::Another) => Failure::failed(anyhow::anyhow!(
                 "no worker is left that has the job's model, and no other connected within {seconds} s: {advice}"
             )),
-            Some(Lack::First) | None => Failure::usage(anyhow::anyhow!(
-                "no worker with the job's model connected within {seconds} s: {advice}"
-            )),
+            Some(Lack::First) | None => {
+                let error =
+                    anyhow::anyhow!("no worker with the job's model connected within {seconds} s: {advice}");
+                // The same command works when there is a worker; where there are others, another model is needed.
+                if other_model { Failure::usage(error) } else { Failure::failed(error) }
+            }
         }
     }
 
@@ -194,11 +202,8 @@ fn verdict(status: &JobStatus) -> Result<(), Failure> {
         };
     };
     let error = anyhow::Error::msg(failure.message.clone());
-    // A job has no plan, and so no tasks, before the first worker has come: it waited in vain.
-    let no_worker = status.total == 0;
     Err(match failure.class {
         FailureClass::Request => Failure::usage(error),
-        FailureClass::Cluster if no_worker => Failure::usage(error),
         FailureClass::Cluster => Failure::failed(error),
     })
 }
@@ -265,7 +270,8 @@ mod tests {
         let failed = JobState::Failed;
         assert_eq!(ended(failed, Some(FailureClass::Request), 20), Some(Exit::Usage));
         assert_eq!(ended(failed, Some(FailureClass::Cluster), 20), Some(Exit::Failed));
-        assert_eq!(ended(failed, Some(FailureClass::Cluster), 0), Some(Exit::Usage));
+        // It waited for a worker in vain: the same job may be done another time.
+        assert_eq!(ended(failed, Some(FailureClass::Cluster), 0), Some(Exit::Failed));
         assert_eq!(ended(JobState::Cancelled, None, 20), Some(Exit::Failed));
     }
 }

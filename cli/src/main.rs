@@ -1,7 +1,7 @@
 //! `tessera`: renders Stable Diffusion hires-fix pictures on any number of devices and machines.
 //!
 //! # Layout
-//! - [`args`] is what clap reads; [`options`] makes validated values of it; [`environment`] is what they are read against.
+//! - [`args`] is what clap reads, of the command line and of the job file that [`told`] lays under it; [`options`] makes validated values of it; [`environment`] is what they are read against.
 //! - [`command`]: one file per command. [`local`]: the cluster that `render` starts for itself.
 //! - [`client`]: the way to a coordinator, the only place here that names wire types; [`access`]: how to be admitted.
 //!   [`follow`]: a job to its end.
@@ -31,14 +31,13 @@ mod progress;
 mod results;
 mod tally;
 mod telemetry;
+mod told;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::Cli;
-use exit::Exit;
-use output::Output;
+use exit::{Exit, Failure};
+use output::{Output, Style};
+use told::Refusal;
 
 /// Tensors of many sizes come and go, some of them to stay for a moment longer: glibc's allocator cannot give back what
 /// lies around those, and a worker that decodes 2048 x 2048 px holds twice the memory that it uses. This one can, and
@@ -49,9 +48,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     telemetry::off();
-    let cli = match Cli::try_parse() {
+    let cli = match told::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(message) => return said(&message).into(),
+        Err(Refusal::Words(message)) => return said(&message).into(),
+        Err(Refusal::File(error)) => {
+            Output::new(Style::People).error(Failure::usage(*error).sentence());
+            return Exit::Usage.into();
+        }
     };
     let output = Output::new(command::style(&cli.command));
     logging::start(command::log_level(&cli.command), &output);

@@ -1,5 +1,7 @@
 //! Raw flags in, validated options out: all that can be refused before a process or a GPU second is spent.
 
+mod batch;
+mod fetch;
 mod files;
 mod format;
 mod half;
@@ -14,10 +16,14 @@ mod seconds;
 mod selection;
 mod upscaler;
 
+pub(crate) use batch::{Item, Items, items};
+pub(crate) use fetch::Fetch;
 pub(crate) use files::{Files, Named, trace_file};
 pub(crate) use format::check_fetched;
 pub(crate) use half::{decode, encode};
+pub(crate) use image::bytes_of;
 pub(crate) use machines::{Local, Machines, worker_devices};
+pub(crate) use model::called;
 pub(crate) use plan::{Planned, plan};
 pub(crate) use seconds::seconds;
 pub(crate) use selection::Selection;
@@ -262,6 +268,12 @@ pub(crate) enum Error {
     /// A coordinator that cannot be asked.
     #[error(transparent)]
     Access(#[from] access::Error),
+    /// Several jobs that cannot be handed in.
+    #[error(transparent)]
+    Batch(#[from] batch::Error),
+    /// A place that what several jobs have made cannot go to.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
     /// No model given and none found.
     #[error(transparent)]
     NoModel(#[from] default_model::Error),
@@ -301,7 +313,7 @@ pub(crate) fn render(args: RenderArgs, environment: &Environment) -> Result<Rend
 ///
 /// # Errors
 /// The job is out of bounds, or the coordinator's address is none.
-pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
+pub(crate) fn submit(args: &SubmitArgs) -> Result<Submit, Error> {
     let target = Target::of(&args.cluster.coordinator, &args.cluster.access)?;
     let Described { mut draft, seed_drawn, upscaler, .. } = described(&args.job)?;
     if let Some(path) = upscaler {
@@ -310,7 +322,7 @@ pub(crate) fn submit(args: SubmitArgs) -> Result<Submit, Error> {
     draft.dump = args.dump;
     draft.trace = args.trace;
     draft.format = format::named(&args.format, &args.wish)?;
-    draft.model = model::on_cluster(args.job.picture.model)?.reference;
+    draft.model = model::on_cluster(args.job.picture.model.clone())?.reference;
     Ok(Submit { spec: JobSpec::new(draft)?, seed_drawn, target })
 }
 

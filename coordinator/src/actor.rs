@@ -29,7 +29,7 @@ use keeper::{Keeper, Kept};
 use state::State;
 
 /// Finished jobs that are remembered, with their files.
-pub(crate) const REMEMBERED: usize = 256;
+pub(crate) const REMEMBERED: usize = tessera_proto::limits::REMEMBERED;
 
 /// Most bytes of prompts, files and pictures that open jobs may hold in memory.
 const HELD: u64 = 4 << 30;

@@ -17,7 +17,7 @@ use crate::ModelFacts;
 pub use check::Error;
 pub use choice::{
     Choice, Rng, Sampler, Schedule, StrengthSteps, TileGrid, TileMethod, Unknown, UpscaleFilter, VaeMode,
-    names,
+    names, nearest,
 };
 pub use format::Format;
 pub use goal::{Goal, Posterior};

@@ -41,3 +41,7 @@ pub const CONNECTION_WINDOW: u32 = 8 << 20;
 ///
 /// The default of 16 KiB cuts a tile into frames by the dozen, each with a look through the connection's books on both sides.
 pub const FRAME: u32 = 1 << 20;
+
+/// Jobs that have ended of which a coordinator keeps the files: so many make the largest batch, lest its first pictures be
+/// gone before its last one is drawn.
+pub const REMEMBERED: usize = 256;

@@ -1,5 +1,6 @@
 //! Bad input: one sentence that says what is wrong, where, and what to do; exit code 2; no file left behind.
 
+mod batch;
 mod cluster;
 mod files;
 mod library;

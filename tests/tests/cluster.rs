@@ -133,7 +133,7 @@ fn a_job_that_nobody_serves_says_that_it_waits() {
     let cluster = Cluster::start(&[]).with_workers(&["sim:0"], None);
     let ended = cluster.run(&[&SMALL[..], &["--model", "unheard-of"]].concat());
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let waits = "no worker serves its model (they serve sim): the job waits for one";
+    let waits = "no worker serves model \"unheard-of\" (they serve sim): the job waits for one";
     assert!(ended.stderr.contains(waits), "{ended:?}");
     ok(cluster.run(&["cancel", ended.stdout.trim()]));
     let served = cluster.run(&SMALL);

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real program in processes of its own, on loopback, beside golden values and under faults.
 
 mod bad_input;
+mod batch;
 mod canvas_8k;
 mod cluster;
 mod compare;
@@ -12,6 +13,7 @@ mod halves;
 mod host;
 mod image_input;
 mod interrupt;
+mod manual;
 mod metadata;
 mod overhead;
 mod parity;

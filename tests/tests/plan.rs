@@ -114,3 +114,20 @@ fn devices_and_models_that_make_no_sense_are_refused() {
         "{nobody:?}"
     );
 }
+
+/// What `render` would refuse is refused, and what it would write is not written.
+#[test]
+fn files_are_looked_at_and_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let sim = "--workers sim:0 --scale 1";
+    let (code, stdout, stderr) = plan(&format!("{sim} -q -o {} --report {}", path("a.png"), path("a.json")));
+    assert_eq!((code, &*stdout, &*stderr), (Some(0), "", ""));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    let (code, _, stderr) = plan(&format!("{sim} -o {} --trace {}", path("a.png"), path("no/t.json")));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("no/t.json") && stderr.contains("does not exist"), "{stderr}");
+    let (code, _, stderr) = plan(&format!("{sim} --report {}", path("a.txt")));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("must end in .json"), "{stderr}");
+}

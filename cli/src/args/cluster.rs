@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{FormatArgs, JobArgs, LISTEN, SpillArgs};
+use crate::told::Layer;
 
 /// Which cluster.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ClusterArgs {
     /// The cluster's coordinator, e.g. https://10.0.0.5:7878; http:// for one that asks for no TLS
     #[arg(long, value_name = "URL", env = "TESSERA_COORDINATOR")]
@@ -32,11 +33,20 @@ pub(crate) struct AccessArgs {
 }
 
 /// `tessera submit`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SubmitArgs {
     /// The picture.
     #[command(flatten)]
     pub(crate) job: JobArgs,
+    /// Hand in a job for each line of this file: JSON objects with the keys of a job file, laid over all that is said here
+    ///
+    /// Nothing is handed in where a line cannot be used. With --image DIR instead, a job for each picture of that folder is,
+    /// in the order of their names. An id is printed for each job, in the same order.
+    #[arg(long, value_name = "FILE.jsonl", help_heading = "Picture")]
+    pub(crate) batch: Option<PathBuf>,
+    /// All that was said of it, for a batch's lines to be laid over it.
+    #[arg(skip)]
+    pub(crate) told: Layer,
     /// Which cluster.
     #[command(flatten, next_help_heading = "Machines")]
     pub(crate) cluster: ClusterArgs,
@@ -52,7 +62,7 @@ pub(crate) struct SubmitArgs {
     /// Keep when each task ran, for `tessera fetch --trace`
     #[arg(long, help_heading = "Output")]
     pub(crate) trace: bool,
-    /// Follow the job until it ends; Ctrl-C stops watching, not the job
+    /// Follow the job, or all of them, to the end; Ctrl-C stops watching, not the job
     #[arg(long, help_heading = "Output")]
     pub(crate) watch: bool,
     /// Print JSON
@@ -140,16 +150,17 @@ pub(crate) struct ListArgs {
 /// `tessera fetch`.
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
-    /// The job, as `submit` and `jobs` print it
-    #[arg(value_name = "JOB")]
-    pub(crate) job: String,
+    /// The jobs, as `submit` and `jobs` print them
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<String>,
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// Picture to write, replaced whole if it exists (default: tessera-JOB.png in this folder, or as the job's format ends)
     ///
-    /// It must end as the job's format does, which was chosen when it was submitted.
-    #[arg(short, long, value_name = "OUT.png")]
+    /// It must end as the job's format does, which was chosen when it was submitted. Pictures of several jobs, which are
+    /// called as by default, go into the folder DIR, which is made where it is absent.
+    #[arg(short, long, value_name = "OUT.png|DIR/")]
     pub(crate) output: Option<PathBuf>,
     /// Also write the intermediate tensors of a job submitted with --dump
     #[arg(long, value_name = "FILE.safetensors")]

@@ -5,8 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// All that makes a job; shared by `render`, `plan` and `submit`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct JobArgs {
+    /// Take what is not said here from a job file: TOML, with the long names of these flags as keys, and prompt
+    ///
+    /// As in: prompt = "a red house", scale = 2.0, tile-base = true. Flags win over the file, and paths in it are relative
+    /// to it. Who computes, and how that is shown, is said here alone.
+    #[arg(long = "job", value_name = "FILE.toml", help_heading = "Picture")]
+    pub(crate) file: Option<PathBuf>,
     /// What to draw.
     #[command(flatten)]
     pub(crate) picture: PictureArgs,
@@ -28,7 +34,7 @@ pub(crate) struct JobArgs {
 }
 
 /// Heading "Picture".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Picture")]
 pub(crate) struct PictureArgs {
     /// What to draw, in A1111's prompt syntax; `-` reads it from standard input
@@ -67,7 +73,7 @@ pub(crate) struct PictureArgs {
 }
 
 /// Heading "Sampling".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
     /// Steps of the base pass; 20 as in A1111
@@ -100,7 +106,7 @@ pub(crate) struct SamplingArgs {
 }
 
 /// Heading "Hires fix".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Hires fix")]
 pub(crate) struct HiresArgs {
     /// Enlarge both sides of the base picture or image by this factor; 1 = no hires pass
@@ -147,7 +153,7 @@ pub(crate) struct HiresArgs {
 }
 
 /// Heading "Tiles".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tiles")]
 pub(crate) struct TileArgs {
     /// Tile of the denoising passes, latent px (default: 1.5 times the model's own sample size)
@@ -181,7 +187,7 @@ pub(crate) struct TileArgs {
 }
 
 /// Heading "VAE".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "VAE")]
 pub(crate) struct VaeArgs {
     /// exact (tiles that share the statistics of the whole picture) | fast (that share estimated ones) | blend
@@ -211,7 +217,7 @@ pub(crate) struct VaeArgs {
 }
 
 /// Heading "Machines", of any job, whatever it makes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Machines")]
 pub(crate) struct TurnArgs {
     /// interactive | batch: how much of a busy cluster the job gets (default: batch for submit, interactive for all others)
@@ -232,7 +238,7 @@ pub(crate) struct TurnArgs {
 }
 
 /// How the picture is written, beside its ending; heading "Output".
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct FormatArgs {
     /// Bits of a channel, 8 or 16; 16 are for PNG and TIFF (default: 8)

@@ -20,7 +20,8 @@ pub(crate) struct RenderArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// `tessera plan`: the flags of `render`, so that a command line can be tried by changing one word.
+/// `tessera plan`: the flags of `render`, so that a command line can be tried by changing one word. Its files are not
+/// written, but looked at: a name that `render` would refuse is refused.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// What `render` takes.

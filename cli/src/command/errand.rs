@@ -84,7 +84,7 @@ impl Errand<'_> {
         let seed = seed(&self.spec);
         let job = submit(&mut client, self.spec, interrupt, self.output).await?;
         if self.output.style() == Style::Json {
-            self.output.json(&Event::Submitted { job: job.to_string(), seed })?;
+            self.output.json(&Event::Submitted { job: job.to_string(), seed, source: None })?;
         }
         let (fleet, patience) = match watch {
             Watch::Local(fleet) => (Some(fleet), None),

@@ -1,43 +1,70 @@
-//! `tessera fetch`: a finished job's id in, its picture in a file out.
+//! `tessera fetch`: finished jobs' ids in, their pictures in files out.
+
+use tessera_proto::JobId;
 
 use crate::{
     args::FetchArgs,
+    client::Client,
     environment::Environment,
     event::Event,
-    exit::Failure,
+    exit::{Exit, Failure},
     interrupt::Interrupt,
-    options::{self, Named},
+    options::Fetch,
     output::{Output, Style},
     results::{self, Finished},
+    tally::Tally,
 };
 
-/// Gets the picture of a finished job, and what else was asked for.
+/// Gets the pictures of finished jobs, and what else was asked for.
 pub(super) async fn run(args: FetchArgs, output: &Output) -> Result<(), Failure> {
     let environment = Environment::of_process().map_err(Failure::failed)?;
-    let job = super::job_id(&args.job)?;
+    let jobs = super::job_ids(&args.jobs)?;
     let mut client = super::connect(&args.cluster).await?;
-    let status = client.status(job).await?;
-    if let Some(path) = &args.output {
-        options::check_fetched(job, status.format, path).map_err(Failure::usage)?;
-    }
-    let named = Named { result: args.output, dump: args.dump, report: args.report, trace: args.trace };
-    let stem = format!("tessera-{job}");
-    let files = named.resolve(&stem, status.format, &environment.current).map_err(Failure::usage)?;
+    let fetch = Fetch::new(args, &environment.current).map_err(Failure::usage)?;
     let mut interrupt = Interrupt::install().map_err(Failure::failed)?;
-    let finished = tokio::select! {
-        finished = results::collect(&mut client, &status, &files) => finished?,
-        () = interrupt.next() => return Err(Failure::interrupted("interrupted: no file was written")),
-    };
-    let Finished { path, width, height, .. } = &finished;
-    if output.style() == Style::Json {
-        return output.json(&Event::Done {
-            job: job.to_string(),
-            path,
-            width: *width,
-            height: *height,
-            seconds: None,
-            seed: None,
-        });
+    let errand = Errand { fetch: &fetch, environment: &environment, output };
+    if let [job] = jobs[..] {
+        return errand.run(&mut client, job, &mut interrupt).await;
     }
-    output.data(format_args!("{}: {width}x{height} px", path.display()))
+    let mut tally = Tally::default();
+    for job in jobs {
+        match errand.run(&mut client, job, &mut interrupt).await {
+            Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
+            result => tally.count(result, output),
+        }
+    }
+    tally.verdict("were not fetched")
+}
+
+/// Where files go, and what is said of them.
+struct Errand<'a> {
+    fetch: &'a Fetch,
+    environment: &'a Environment,
+    output: &'a Output,
+}
+
+// === impl Errand ===
+
+impl Errand<'_> {
+    /// Gets one job's files.
+    async fn run(&self, client: &mut Client, job: JobId, interrupt: &mut Interrupt) -> Result<(), Failure> {
+        let status = client.status(job).await?;
+        let files = self.fetch.files(&status, &self.environment.current).map_err(Failure::usage)?;
+        let finished = tokio::select! {
+            finished = results::collect(client, &status, &files) => finished?,
+            () = interrupt.next() => return Err(Failure::interrupted("interrupted: no file was written")),
+        };
+        let Finished { path, width, height, .. } = &finished;
+        if self.output.style() == Style::Json {
+            return self.output.json(&Event::Done {
+                job: job.to_string(),
+                path,
+                width: *width,
+                height: *height,
+                seconds: None,
+                seed: None,
+            });
+        }
+        self.output.data(format_args!("{}: {width}x{height} px", path.display()))
+    }
 }

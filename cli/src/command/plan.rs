@@ -42,8 +42,10 @@ pub(super) async fn run(args: PlanArgs, output: &Output) -> Result<(), Failure> 
     let forecast = (!devices.is_empty()).then(|| Forecast::new(&plan, &devices, origin));
     let advice = forecast::advise(&plan, given, open, (&devices, origin));
     let told = Told { plan: plan.summary(), forecast, advice };
-    if output.style() == Style::Json {
-        return output.json(&told);
+    match output.style() {
+        Style::Json => return output.json(&told),
+        Style::Quiet => return Ok(()),
+        Style::People => {}
     }
     output.data(&told.plan)?;
     match told.forecast {

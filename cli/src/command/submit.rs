@@ -1,52 +1,70 @@
-//! `tessera submit`: a job in, its id out.
+//! `tessera submit`: jobs in, their ids out.
 
-use tessera_proto::WorkerStatus;
+mod several;
+
+use tessera_proto::{WorkerStatus, job::ModelRef};
 
 use crate::{
     args::SubmitArgs,
     client::Client,
     event::Event,
     exit::Failure,
-    options,
+    options::{self, Items},
     output::{Output, Style},
 };
 
-/// Hands a job to a cluster, and follows it where that is asked for.
+/// Hands jobs to a cluster, and follows them where that is asked for.
 pub(super) async fn run(args: SubmitArgs, output: &Output) -> Result<(), Failure> {
     let watch = args.watch;
     // Reading an image or standard input takes as long as it takes.
-    let options = tokio::task::block_in_place(|| options::submit(args)).map_err(Failure::usage)?;
-    let options::Submit { spec, seed_drawn, target } = options;
+    let items = tokio::task::block_in_place(|| options::items(args)).map_err(Failure::usage)?;
+    match items {
+        Items::One(args) => one(&args, watch, output).await,
+        Items::Several(items) => several::run(&items, watch, output).await,
+    }
+}
+
+async fn one(args: &SubmitArgs, watch: bool, output: &Output) -> Result<(), Failure> {
+    let options::Submit { spec, seed_drawn, target } =
+        tokio::task::block_in_place(|| options::submit(args)).map_err(Failure::usage)?;
     let seed = spec.seed;
     let mut client = Client::reach(&target).await?;
     let wanted = spec.model.clone();
     let job = client.submit(spec).await?;
     if output.style() == Style::Json {
-        output.json(&Event::Submitted { job: job.to_string(), seed: Some(seed) })?;
+        output.json(&Event::Submitted { job: job.to_string(), seed: Some(seed), source: None })?;
     } else {
         output.data(job)?;
         if seed_drawn {
             output.note(format_args!("seed {seed} (drawn; --seed {seed} repeats it)"));
         }
     }
-    let workers = client.workers().await?;
-    if !workers.iter().any(|worker| wanted.is(&worker.model)) {
-        output.note(waits(&workers));
-    }
+    say_waits(&mut client, &[wanted], output).await?;
     if watch {
         super::watch::follow(&mut client, job, output).await?;
     }
     Ok(())
 }
 
-/// Why the job does not begin.
-fn waits(workers: &[WorkerStatus]) -> String {
+/// Says which of these models no worker serves, so that their jobs do not begin.
+async fn say_waits(client: &mut Client, wanted: &[ModelRef], output: &Output) -> Result<(), Failure> {
+    let workers = client.workers().await?;
+    let waiting = wanted.iter().filter(|model| !workers.iter().any(|worker| model.is(&worker.model)));
+    waiting.for_each(|model| output.note(waits(model, &workers)));
+    Ok(())
+}
+
+/// Why a job with this model does not begin.
+fn waits(model: &ModelRef, workers: &[WorkerStatus]) -> String {
     let mut models: Vec<&str> = workers.iter().map(|worker| worker.model_name.as_str()).collect();
     models.sort_unstable();
     models.dedup();
-    let there = match models.as_slice() {
-        [] => "no worker is connected".to_owned(),
-        models => format!("no worker serves its model (they serve {})", models.join(", ")),
+    let there = match (models.as_slice(), model) {
+        ([], ModelRef::Any) => "no worker is connected".to_owned(),
+        ([], model) => format!("no worker is connected that serves {}", options::called(model)),
+        (models, model) => {
+            format!("no worker serves {} (they serve {})", options::called(model), models.join(", "))
+        }
     };
     format!("{there}: the job waits for one; start `tessera worker`")
 }

@@ -8,7 +8,7 @@ use super::Error;
 use crate::atomic;
 
 /// Names as users gave them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Named {
     /// The picture, or the latent that is made instead.
     pub(crate) result: Option<PathBuf>,
@@ -38,6 +38,12 @@ pub(crate) struct Files {
 // === impl Named ===
 
 impl Named {
+    /// Whether the user gave any.
+    pub(crate) const fn is_named(&self) -> bool {
+        let Self { result, dump, report, trace } = self;
+        result.is_some() || dump.is_some() || report.is_some() || trace.is_some()
+    }
+
     /// Checks the names; an unnamed picture becomes `STEM.png` in `folder`, or `STEM-2.png` and so on where that exists, with
     /// the ending of `format`. A named one says its format itself.
     ///

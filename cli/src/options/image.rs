@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Image, Error> {
 }
 
 /// The bytes of a file, or why there are none; `None` = there are more than `most`.
-pub(super) fn bytes_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn bytes_of(path: &Path, most: usize) -> Result<Option<Vec<u8>>, String> {
     if path.is_dir() {
         return Err("it is a folder".to_owned());
     }

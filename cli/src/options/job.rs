@@ -27,7 +27,7 @@ const SCALE: f64 = 2.0;
 /// # Errors
 /// A name is unknown, a tile cannot be read, or two flags contradict each other.
 pub(super) fn draft(args: &JobArgs, prompt: String, upscaler: Upscaler) -> Result<Draft, Error> {
-    let JobArgs { picture, sampling, hires, tiles, vae, turn } = args;
+    let JobArgs { file: _, picture, sampling, hires, tiles, vae, turn } = args;
     let (sampler, schedule) = sampler(sampling)?;
     Ok(Draft {
         goal: Goal::Render,

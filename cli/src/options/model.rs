@@ -6,6 +6,9 @@ use tessera_proto::{ModelFacts, job::ModelRef};
 
 use super::Error;
 
+/// Bytes of a model's hash that tell models apart: ten digits, as A1111 shows them.
+const HASH_BYTES: usize = 5;
+
 /// A job's model.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
@@ -53,6 +56,18 @@ pub(super) fn on_cluster(given: Option<String>) -> Result<Model, Error> {
         return Ok(Model { folder: None, ..in_folder(Path::new(&text), None)? });
     }
     Ok(named(hash(&text).map_or(ModelRef::Name(text), ModelRef::Hash)))
+}
+
+/// What people call it.
+pub(crate) fn called(model: &ModelRef) -> String {
+    match model {
+        ModelRef::Any => "any model".to_owned(),
+        ModelRef::Name(name) => format!("model {name:?}"),
+        ModelRef::Hash(hash) => {
+            let digits: String = hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
+            format!("model {digits}")
+        }
+    }
 }
 
 fn named(reference: ModelRef) -> Model {

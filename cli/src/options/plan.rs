@@ -6,9 +6,9 @@ use tessera_coordinator::{
     forecast::{self, Device, Open},
     render::{Given, Plan},
 };
-use tessera_proto::{JobSpec, ModelFacts, WorkerStatus, job::ModelRef};
+use tessera_proto::{JobSpec, ModelFacts, WorkerStatus};
 
-use super::{Described, Error, described, format, machines};
+use super::{Described, Error, described, format, machines, model::called, named_files};
 use crate::{
     access::Target,
     args::{PlanArgs, RenderArgs},
@@ -47,11 +47,11 @@ pub(crate) struct Planned {
     pub(crate) devices: Vec<Device>,
 }
 
-/// Reads the flags of `tessera plan`; who would draw the picture matters for the time alone, and of where it would go the
-/// format.
+/// Reads the flags of `tessera plan`; who would draw the picture matters for the time alone. Where it would go is looked
+/// at as `render` does, so that what is refused there is refused here.
 ///
 /// # Errors
-/// The job is out of bounds, or its model or a device cannot be read.
+/// The job is out of bounds, its model or a device cannot be read, or a file that is named cannot be written.
 pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<Planning, Error> {
     let times = args.devices.iter().map(|&ms| time(ms)).collect::<Result<Vec<_>, _>>()?;
     if MAX_DEVICES < times.len() {
@@ -61,6 +61,10 @@ pub(crate) fn plan(args: PlanArgs, environment: &Environment) -> Result<Planning
     let cluster = machines.coordinator.as_deref().map(|url| Target::of(url, &machines.access)).transpose()?;
     let Described { mut draft, image, upscaler, .. } = described(&job)?;
     draft.format = format::of_file(output.output.as_deref(), &output.format)?;
+    let files = named_files(output);
+    if files.is_named() {
+        files.resolve("tessera", draft.format, &environment.current)?;
+    }
     let model = (job.picture.model.as_deref(), upscaler.as_deref());
     let model = machines::planned_model(&machines, model, environment)?;
     draft.model = model.reference;
@@ -90,7 +94,7 @@ impl Planning {
         let facts = match (&self.facts, serving.first()) {
             (Some(facts), _) => facts.clone(),
             (None, Some(worker)) => worker.model.clone(),
-            (None, None) => return Err(Error::NotServed { model: named(&self.spec.model) }),
+            (None, None) => return Err(Error::NotServed { model: called(&self.spec.model) }),
         };
         let mut names: Vec<String> = Vec::new();
         for worker in &serving {
@@ -116,14 +120,6 @@ impl Planning {
 fn known(worker: &WorkerStatus) -> Device {
     let WorkerStatus { name, device, speeds, .. } = worker;
     Device { name: name.clone(), device: device.clone(), speeds: speeds.clone() }
-}
-
-fn named(model: &ModelRef) -> String {
-    match model {
-        ModelRef::Any => "any model".to_owned(),
-        ModelRef::Name(name) => format!("model {name:?}"),
-        ModelRef::Hash(_) => "this model".to_owned(),
-    }
 }
 
 fn time(ms: f64) -> Result<Duration, Error> {

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Command, Error, Fetch, HELD, REMEMBERED,
-    entry::{Entry, Input, Phase, held, request},
+    entry::{Entry, Input, Phase, cluster, held},
     keeper::{Keeper, Order},
 };
 use crate::{
@@ -264,7 +264,7 @@ impl State {
             let message = format!(
                 "no worker with the job's model connected within {seconds} s: start `tessera worker`"
             );
-            self.fail(id, request(message), now);
+            self.fail(id, cluster(message), now);
         }
         ids.into_iter().for_each(|id| self.refresh(id, now));
         self.keep(now);

@@ -4,8 +4,8 @@ use std::fmt;
 
 mod unknown;
 
-pub use unknown::Unknown;
 use unknown::folded;
+pub use unknown::{Unknown, nearest};
 
 /// A closed set of named options, one of which a job picks.
 pub trait Choice: Copy + PartialEq + 'static {

@@ -1,6 +1,11 @@
 //! Coordinators that do not answer, have no workers, or are no address.
 
-use tessera_tests::{cluster::Cluster, process::Running, program, render::Render};
+use tessera_tests::{
+    cluster::Cluster,
+    process::Running,
+    program,
+    render::{Failed, Render},
+};
 
 use super::{refused, says, sentence};
 
@@ -18,12 +23,18 @@ fn closed() -> String {
 #[test]
 fn no_worker_comes() {
     let patient = Cluster::start(&[]);
+    // Nothing is wrong with the command: it may work another time, which is exit code 1.
+    let failed = |render: Render| {
+        let Failed { ended, left } = render.failed();
+        assert_eq!((ended.code, left.len()), (Some(1), 0), "{ended:?}");
+        ended.error().to_owned()
+    };
     says(
-        &refused(at(patient.url()).args(["--worker-wait", "0.5"])),
+        &failed(at(patient.url()).args(["--worker-wait", "0.5"])),
         &["no worker", "within 0.5 s", "--worker-wait"],
     );
     let impatient = Cluster::start(&["--worker-wait", "1"]);
-    says(&refused(at(impatient.url())), &["no worker", "within 1 s", "tessera worker"]);
+    says(&failed(at(impatient.url())), &["no worker", "within 1 s", "tessera worker"]);
 }
 
 #[test]

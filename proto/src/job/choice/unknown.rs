@@ -13,16 +13,21 @@ pub struct Unknown {
 // === impl Unknown ===
 
 impl Unknown {
-    /// The error for `text`, with the option that is spelt most like it, where one is spelt like it at all: with two
-    /// slips, or one in three letters.
+    /// The error for `text`, with the [nearest] option.
     #[must_use]
     pub fn among(text: &str, what: &'static str, known: Vec<String>) -> Self {
-        let distance = |name: &String| strsim::damerau_levenshtein(&folded(name), &folded(text));
-        let slips = (folded(text).chars().count() / 3).max(2);
-        let nearest = known.iter().min_by_key(|name| distance(name)).filter(|name| distance(name) <= slips);
-        let nearest = nearest.cloned();
+        let nearest = nearest(text, known.iter().map(String::as_str)).map(ToOwned::to_owned);
         Self { what, text: text.to_owned(), nearest, known }
     }
+}
+
+/// The one of `known` that is spelt most like `text`, where one is spelt like it at all: with two slips, or one in three
+/// letters.
+#[must_use]
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(&folded(name), &folded(text));
+    let slips = (folded(text).chars().count() / 3).max(2);
+    known.into_iter().min_by_key(|name| distance(name)).filter(|name| distance(name) <= slips)
 }
 
 /// A spelling without what does not matter: "DPM++ 2M", "dpm++_2m" and "dpmpp-2m" are one.

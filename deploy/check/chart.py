@@ -94,12 +94,16 @@ def keeps_promises(values: dict, found: list[dict]) -> None:
     secrets = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     ca = [secret for secret in secrets if secret["secretName"] == "tessera-tls"]
     promise(all([item["key"] for item in secret["items"]] == ["ca.pem"] for secret in ca), "workers see no private key")
+    if values.get("coordinator", {}).get("databaseSecret"):
+        names = [variable["name"] for variable in coordinator["env"]]
+        promise("TESSERA_DATABASE" in names, "the database's password is in no argument that others can read")
     promise(("--insecure" in coordinator["args"]) == insecure, "without TLS only when that is said")
     promise(bool(secrets) != insecure, "with TLS, workers have certificate and token")
     keda = values.get("keda", {}).get("enabled", False)
     promise(("replicas" in worker) != keda, "with KEDA, the chart sets no number of workers")
     promise(("ScaledObject" in by_kind) == keda, "KEDA's object is there when it is asked for")
     if keda:
+        promise("--worker-wait=1800" in coordinator["args"], "a job waits until KEDA has started its first worker")
         (trigger,) = by_kind["ScaledObject"]["spec"]["triggers"]
         promise(trigger["type"] == "external", "KEDA asks the coordinator")
         service = next(d for d in found if d["kind"] == "Service" and d["metadata"]["name"].endswith("coordinator"))

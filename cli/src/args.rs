@@ -23,7 +23,7 @@ pub(crate) use vae::{DecodeArgs, EncodeArgs};
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
@@ -35,9 +35,21 @@ pub(crate) const LISTEN: &str = "127.0.0.1:7878";
 #[derive(Debug, Parser)]
 #[command(name = "tessera", version, about, max_term_width = 110, after_help = exit::CODES)]
 pub(crate) struct Cli {
+    /// How log lines on standard error are written; what is logged, the variable TESSERA_LOG says (`info`, `debug`, …)
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line, for collectors.
+    Json,
 }
 
 /// One variant per file in `command/`.

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
     };
     let output = Output::new(command::style(&cli.command));
-    logging::start(command::log_level(&cli.command), &output);
+    logging::start(command::log_level(&cli.command), cli.log_format, &output);
     match command::run(cli.command, &output) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {

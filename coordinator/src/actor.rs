@@ -4,6 +4,7 @@
 //! hold up the threads that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
 
 mod entry;
+mod figures;
 mod file;
 mod keeper;
 mod state;
@@ -21,10 +22,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Options, clock,
+    metrics::Meters,
     render::{self, Event, Source},
     store::{Archive, Artifacts, Over, Restored, Stored},
     threads,
 };
+pub(crate) use figures::{Figures, OpenJobs};
 use keeper::{Keeper, Kept};
 use state::State;
 
@@ -153,6 +156,9 @@ enum Command {
         worker: String,
         reply: oneshot::Sender<Result<Vec<WorkerStatus>, Error>>,
     },
+    Figures {
+        reply: oneshot::Sender<Figures>,
+    },
     Fetch {
         job: JobId,
         artifact: Artifact,
@@ -210,13 +216,14 @@ impl Handle {
     /// # Panics
     /// Outside a tokio runtime, or when the system cannot start a thread.
     #[must_use]
-    pub(crate) fn start(options: Options, artifacts: Artifacts, past: Option<Past>) -> Self {
+    pub(crate) fn start(options: Options, artifacts: Artifacts, past: Option<Past>, meters: Meters) -> Self {
         let (commands, mut inbox) = mpsc::channel(INBOX);
         let runtime = tokio::runtime::Handle::current();
         // The state keeps a weak way to itself, so that it does not keep itself alive.
-        let mut state = State::new(options, Arc::new(artifacts), runtime.clone(), commands.downgrade());
+        let way = (runtime.clone(), commands.downgrade());
+        let mut state = State::new(options, Arc::new(artifacts), way, meters.clone());
         if let Some(Past { archive, ended, open }) = past {
-            let keeper = Keeper::start(archive, commands.downgrade(), &runtime);
+            let keeper = Keeper::start(archive, commands.downgrade(), meters, &runtime);
             state.remember(keeper, ended, open, clock::now());
         }
         threads::reside(&runtime, "actor", async move {
@@ -277,6 +284,14 @@ impl Handle {
     /// There is none.
     pub(crate) async fn drain(&self, worker: String) -> Result<Vec<WorkerStatus>, Error> {
         self.ask(|reply| Command::Drain { worker, reply }).await?
+    }
+
+    /// How things stand.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn figures(&self) -> Result<Figures, Error> {
+        self.ask(|reply| Command::Figures { reply }).await
     }
 
     /// The file of an artifact.

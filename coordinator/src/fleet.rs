@@ -15,6 +15,7 @@
 //! A task may have two leases at once, on two workers: see `placement`.
 
 mod account;
+mod load;
 mod need;
 mod placement;
 mod queue;
@@ -28,6 +29,7 @@ use std::{
 
 use tessera_proto::{Digest, Hello, JobId, LeaseId, Speed, WorkerId};
 
+pub use load::Load;
 pub use need::{Line, Need, Priority, TaskName, TaskNumber};
 pub use placement::Placement;
 use queue::Queue;

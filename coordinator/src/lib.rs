@@ -10,7 +10,8 @@
 //!
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
-//! - `store`: files of finished jobs. [`security`]: who may use us. `rpc`: the two services. [`report`]: what a job cost.
+//! - `store`: files of finished jobs. [`security`]: who may use us. `rpc`: the services. [`report`]: what a job cost.
+//! - `metrics`: what happens, counted, and the pages that show it.
 //! - `clock`, `threads`: the time, and where long work runs. Both follow the runtime, so that a simulated network can
 //!   carry the whole of it: see [`serve_over`].
 //!
@@ -22,6 +23,7 @@ mod clock;
 pub mod fleet;
 pub mod forecast;
 pub mod latent;
+mod metrics;
 pub mod picture;
 pub mod prompt;
 pub mod render;
@@ -36,18 +38,23 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tessera_proto::{
     limits,
-    wire::{self, fleet_server::FleetServer, jobs_server::JobsServer},
+    wire::{
+        self, externalscaler::external_scaler_server::ExternalScalerServer, fleet_server::FleetServer,
+        jobs_server::JobsServer,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    task::JoinSet,
 };
 use tokio_stream::Stream;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::Connected};
 use url::Url;
 
 use actor::{Handle, Past};
-use rpc::{FleetService, JobsService};
+use metrics::Meters;
+use rpc::{FleetService, JobsService, ScalerService};
 use security::{Authority, Door, Registry, Security};
 use store::{Archive, ArchiveError, Artifacts, Database, Jobs, Shelf};
 
@@ -194,6 +201,7 @@ pub struct Opened {
     artifacts: Artifacts,
     past: Option<Past>,
     security: Option<Arc<Security>>,
+    observers: Option<TcpListener>,
 }
 
 /// Opens folders and job store: what cannot be used is known before anybody is told where to connect.
@@ -218,12 +226,18 @@ pub async fn open(options: Options) -> Result<Opened, Error> {
             Some(Arc::new(Security { authority, registry }))
         }
     };
-    Ok(Opened { options, artifacts, past, security })
+    Ok(Opened { options, artifacts, past, security, observers: None })
 }
 
 // === impl Opened ===
 
 impl Opened {
+    /// Serves `/metrics` for Prometheus and `/healthz` on this listener too, over plain HTTP and to all who ask.
+    #[must_use]
+    pub fn observed(self, listener: TcpListener) -> Self {
+        Self { observers: Some(listener), ..self }
+    }
+
     /// Serves on `listener` until `shutdown` is done.
     ///
     /// # Errors
@@ -244,11 +258,18 @@ impl Opened {
     where
         C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
     {
-        let Self { options, artifacts, past, security } = self;
-        let actor = Handle::start(options, artifacts, past);
+        let Self { options, artifacts, past, security, observers } = self;
+        let meters = Meters::default();
+        let actor = Handle::start(options, artifacts, past, meters.clone());
+        // Ends with us.
+        let mut pages = JoinSet::new();
+        if let Some(listener) = observers {
+            pages.spawn(metrics::serve(listener, actor.clone(), meters));
+        }
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<JobsServer<JobsService>>().await;
         health.set_serving::<FleetServer<FleetService>>().await;
+        health.set_serving::<ExternalScalerServer<ScalerService>>().await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -257,6 +278,8 @@ impl Opened {
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
         let stopped = actor.clone();
+        let scaler = ExternalScalerServer::new(ScalerService::new(actor.clone()))
+            .max_decoding_message_size(limits::SCALER_MESSAGE);
         let fleet = FleetServer::new(FleetService::new(actor, security.clone()))
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
@@ -277,6 +300,7 @@ impl Opened {
             .add_service(reflection)
             .add_service(jobs)
             .add_service(fleet)
+            .add_service(scaler)
             .serve_with_incoming_shutdown(connections, async move {
                 shutdown.await;
                 // The listener waits for its streams, and those of workers and watchers end only with us.

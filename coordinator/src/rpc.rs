@@ -1,8 +1,10 @@
-//! The two services on the wire: messages in, commands to the actor and answers out.
+//! The services on the wire: messages in, commands to the actor and answers out.
 
 mod fleet;
 mod jobs;
+mod scaler;
 mod status;
 
 pub(crate) use fleet::FleetService;
 pub(crate) use jobs::JobsService;
+pub(crate) use scaler::ScalerService;

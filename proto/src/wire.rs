@@ -15,5 +15,10 @@
 
 include!("wire/tessera.v1.rs");
 
+/// The service that KEDA asks, in KEDA's own package.
+pub mod externalscaler {
+    include!("wire/externalscaler.rs");
+}
+
 /// The descriptor set of all our services, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!("wire/tessera.v1.descriptor.bin");

@@ -7,7 +7,10 @@ use std::{env, fs, path::Path};
 use prost::Message;
 
 /// The files that prost and tonic write, and the descriptor set that reflection serves.
-const GENERATED: [&str; 2] = ["tessera.v1.rs", "tessera.v1.descriptor.bin"];
+const GENERATED: [&str; 3] = ["externalscaler.rs", "tessera.v1.rs", DESCRIPTORS];
+
+/// Of our services and of those that others ask for.
+const DESCRIPTORS: &str = "tessera.v1.descriptor.bin";
 
 #[test]
 fn generated_code_is_current() {
@@ -30,9 +33,10 @@ fn generated_code_is_current() {
 
 fn generate(root: &Path, out: &Path) {
     let include = root.join("proto");
-    let files = ["tensor", "fleet", "jobs"].map(|name| include.join(format!("tessera/v1/{name}.proto")));
+    let files = ["tessera/v1/tensor", "tessera/v1/fleet", "tessera/v1/jobs", "externalscaler/externalscaler"];
+    let files = files.map(|name| include.join(format!("{name}.proto")));
     let descriptors = protox::compile(files, [include]).expect("the contract compiles");
-    fs::write(out.join(GENERATED[1]), descriptors.encode_to_vec()).expect("the temporary folder takes files");
+    fs::write(out.join(DESCRIPTORS), descriptors.encode_to_vec()).expect("the temporary folder takes files");
     tonic_prost_build::configure()
         .bytes(".")
         .out_dir(out)

@@ -32,9 +32,9 @@ async fn reflected(url: &str, question: MessageRequest) -> MessageResponse {
 }
 
 #[tokio::test]
-async fn health_knows_both_services() {
+async fn health_knows_all_services() {
     let cluster = Cluster::start(&[]);
-    for service in ["", "tessera.v1.Jobs", "tessera.v1.Fleet"] {
+    for service in ["", "tessera.v1.Jobs", "tessera.v1.Fleet", "externalscaler.ExternalScaler"] {
         assert_eq!(status(cluster.url(), service).await, Ok(ServingStatus::Serving), "{service:?}");
     }
     assert_eq!(status(cluster.url(), "tessera.v1.Nothing").await, Err(tonic::Code::NotFound));
@@ -48,7 +48,9 @@ async fn reflection_lists_the_services_and_describes_them() {
         panic!("no list: {listed:?}");
     };
     let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["tessera.v1.Jobs", "tessera.v1.Fleet", "grpc.health.v1.Health"] {
+    let expected =
+        ["tessera.v1.Jobs", "tessera.v1.Fleet", "externalscaler.ExternalScaler", "grpc.health.v1.Health"];
+    for name in expected {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
     let question = MessageRequest::FileContainingSymbol("tessera.v1.Jobs".to_owned());

@@ -234,6 +234,12 @@ pub(crate) struct CoordinatorArgs {
     /// when the coordinator is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) checkpoint: f64,
+    /// Also serve /metrics (for Prometheus) and /healthz on this address and port, e.g. 127.0.0.1:9090
+    ///
+    /// Plain HTTP, and all who reach it may read: there are numbers in it, names of workers and devices, what the store
+    /// complains of; no prompt, user or secret. /healthz answers 200, or 503 with the reason while nothing can be stored.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<String>,
     /// Fail a job when no worker with its model has connected after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) worker_wait: f64,

@@ -31,10 +31,19 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
     std::mem::forget(fail::FailScenario::setup());
     let state = State::open(args.store.state.clone())?;
     let options = state.options(&args, options(&args)?)?;
-    let listener = listen(&args.listen).await?;
+    let listener = listen("--listen", &args.listen).await?;
+    let observers = match &args.metrics {
+        Some(address) => Some(listen("--metrics", address).await?),
+        None => None,
+    };
     let address = listener.local_addr().map_err(Failure::failed)?;
     let scheme = guarded(&args, address)?;
-    let opened = tessera_coordinator::open(options).await.map_err(|error| state.explain(&args, error))?;
+    let mut opened = tessera_coordinator::open(options).await.map_err(|error| state.explain(&args, error))?;
+    if let Some(listener) = observers {
+        let address = listener.local_addr().map_err(Failure::failed)?;
+        tracing::info!("metrics: http://{address}/metrics, health: http://{address}/healthz");
+        opened = opened.observed(listener);
+    }
     let host =
         if address.ip().is_unspecified() { format!("HOST:{}", address.port()) } else { address.to_string() };
     tracing::info!(
@@ -109,8 +118,8 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
     })
 }
 
-async fn listen(text: &str) -> Result<TcpListener, Failure> {
-    let form = || Failure::usage(anyhow::anyhow!("--listen {text:?} is no address and port, as in {LISTEN}"));
+async fn listen(flag: &str, text: &str) -> Result<TcpListener, Failure> {
+    let form = || Failure::usage(anyhow::anyhow!("{flag} {text:?} is no address and port, as in {LISTEN}"));
     let mut found = lookup_host(text).await.map_err(|_| form())?;
     let address: SocketAddr = found.next().ok_or_else(form)?;
     TcpListener::bind(address).await.map_err(|error| {

@@ -174,6 +174,11 @@ impl Entry {
         self.status.subscribe()
     }
 
+    /// How many follow it.
+    pub(super) fn watchers(&self) -> u64 {
+        self.status.receiver_count() as u64
+    }
+
     /// Whether nothing more will happen to it, and everyone knows.
     pub(super) fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended { .. })

@@ -14,6 +14,8 @@ use tokio::{
 
 use super::{Command, Error};
 use crate::{
+    clock,
+    metrics::Meters,
     render::{Checkpoint, Source},
     store::{Archive, ArchiveError, Restored},
     threads,
@@ -76,6 +78,7 @@ pub(super) enum Kept {
 struct Loop {
     archive: Archive,
     commands: mpsc::WeakSender<Command>,
+    meters: Meters,
     /// Whether the actor believes the store to fail.
     troubled: bool,
 }
@@ -84,9 +87,14 @@ struct Loop {
 
 impl Keeper {
     /// Begins; it ends when all ways to it are gone.
-    pub(super) fn start(archive: Archive, commands: mpsc::WeakSender<Command>, runtime: &Handle) -> Self {
+    pub(super) fn start(
+        archive: Archive,
+        commands: mpsc::WeakSender<Command>,
+        meters: Meters,
+        runtime: &Handle,
+    ) -> Self {
         let (orders, mut inbox) = mpsc::unbounded_channel();
-        let mut this = Loop { archive, commands, troubled: false };
+        let mut this = Loop { archive, commands, meters, troubled: false };
         runtime.spawn(async move {
             let mut watch = tokio::time::interval(WATCH);
             watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -130,6 +138,7 @@ impl Loop {
                 Ok(kept) => break kept,
                 Err(error) => {
                     tracing::error!(%error, "the store fails, trying again");
+                    self.meters.store_failed();
                     self.troubled = true;
                     self.tell(Kept::Fault(Some(error.to_string()))).await;
                     sleep(pause).await;
@@ -150,7 +159,9 @@ impl Loop {
         let (job, ours, kept) = match order {
             Order::Begun { job, model } => (*job, self.archive.begun(*job, *model).await?, None),
             Order::Keep { job, checkpoint } => {
+                let began = clock::now();
                 let ours = self.archive.keep(*job, Arc::clone(checkpoint)).await?;
+                self.meters.kept(checkpoint.byte_len(), clock::now().saturating_duration_since(began));
                 (*job, ours, Some(Kept::Checkpoint { job: *job }))
             }
             Order::End { job, status, files } => {
@@ -188,6 +199,7 @@ impl Loop {
             Ok(()) => Ok(job),
             Err(error) => {
                 tracing::error!(%job, %error, "a job could not be stored");
+                self.meters.store_failed();
                 self.tell(Kept::Refused { job }).await;
                 Err(Error::Store { message: error.to_string() })
             }
@@ -208,7 +220,10 @@ impl Loop {
         match claimed {
             Ok(jobs) if jobs.is_empty() => {}
             Ok(jobs) => self.tell(Kept::Claimed(jobs)).await,
-            Err(error) => tracing::warn!(%error, "cannot show that we live"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot show that we live");
+                self.meters.store_failed();
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the actor owns, and what it does with each command.
 
 mod dispatch;
+mod figures;
 mod files;
 mod keeping;
 mod progress;
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     Options, clock,
     fleet::{Fleet, TaskNumber},
+    metrics::Meters,
     render::{Action, Checkpoint, Job, Place, Plan, Source},
     store::Artifacts,
 };
@@ -59,6 +61,10 @@ pub(super) struct State {
     heard: Option<Instant>,
     /// When the fleet is asked again at the latest.
     armed: Option<Instant>,
+    /// What happens is counted.
+    meters: Meters,
+    /// Whether it is over.
+    stopped: bool,
     /// Tensors of jobs that all workers shall have soon; what is more urgent goes first.
     shared: Vec<(JobId, Vec<Digest>)>,
 }
@@ -77,8 +83,8 @@ impl State {
     pub(super) fn new(
         options: Options,
         artifacts: Arc<Artifacts>,
-        runtime: tokio::runtime::Handle,
-        commands: mpsc::WeakSender<Command>,
+        (runtime, commands): (tokio::runtime::Handle, mpsc::WeakSender<Command>),
+        meters: Meters,
     ) -> Self {
         Self {
             options,
@@ -97,6 +103,8 @@ impl State {
             outrun: HashMap::new(),
             heard: None,
             armed: None,
+            meters,
+            stopped: false,
             shared: Vec::new(),
         }
     }
@@ -113,6 +121,9 @@ impl State {
             Command::List { reply } => drop(reply.send(self.list())),
             Command::Workers { reply } => drop(reply.send(self.workers(now))),
             Command::Drain { worker, reply } => drop(reply.send(self.drain(&worker, now))),
+            // Who asks a coordinator that is stopping hears so, and hangs up.
+            Command::Figures { reply } if self.stopped => drop(reply),
+            Command::Figures { reply } => drop(reply.send(self.figures())),
             Command::Fetch { job, artifact, reply } => drop(reply.send(self.fetch(job, artifact))),
             Command::Enlist { hello, stream, reply } => {
                 let worker = self.enlist(*hello, stream, now);
@@ -285,6 +296,7 @@ impl State {
 
     fn end(&mut self, id: JobId, state: JobState, failure: Option<JobFailure>, now: Instant) {
         self.withdraw(id);
+        self.meters.ended(state);
         if let Some(entry) = self.jobs.get_mut(&id) {
             let (status, files) = entry.end(state, failure, now);
             match &self.keeper {

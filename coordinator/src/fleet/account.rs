@@ -63,6 +63,11 @@ impl Account {
         self.homed.get(&worker)?.values().next()
     }
 
+    /// Its tasks that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Need> {
+        self.free.values().chain(self.homed.values().flat_map(BTreeMap::values))
+    }
+
     pub(super) fn push(&mut self, need: Need, home: Option<WorkerId>) {
         self.model = need.model;
         let place = match home {

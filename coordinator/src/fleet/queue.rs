@@ -81,6 +81,11 @@ impl Queue {
         self.jobs.values().filter(|account| account.model == model).map(|account| account.free.len()).sum()
     }
 
+    /// All tasks that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Need> {
+        self.jobs.values().flat_map(Account::waiting)
+    }
+
     /// A task that waited is handed to a worker, which is expected to take `seconds` for it. Returns what its job pays.
     pub(super) fn take(&mut self, need: &Need, worker: WorkerId, seconds: Option<f64>) -> f64 {
         if let Some(line) = need.line {

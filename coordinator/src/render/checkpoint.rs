@@ -97,11 +97,36 @@ impl Checkpoint {
         file::write(self)
     }
 
+    /// Bytes of its tensors; its file is longer by a description.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        let dumped = self.dump.iter().flatten().map(|(_, tensor)| tensor);
+        let tensors: usize = self.embeddings.iter().chain(dumped).map(|tensor| tensor.byte_len()).sum();
+        tensors + self.rest.byte_len()
+    }
+
     /// Reads its file.
     ///
     /// # Errors
     /// The bytes are no checkpoint, or one of another version.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
         file::read(bytes)
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    fn byte_len(&self) -> usize {
+        match self {
+            Self::Pass(_, PassRest { x, registers, held, .. }) => {
+                let held = held.iter().map(|(_, values)| values.len());
+                4 * (x.len() + registers.iter().map(Vec::len).chain(held).sum::<usize>())
+            }
+            Self::Decode { latent, known } => {
+                4 * latent.len() + known.iter().map(Moments::byte_len).sum::<usize>()
+            }
+            Self::Upscale { picture, .. } | Self::Encode { picture } => picture.rgb().len(),
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Error {
     Source(#[from] render::SourceError),
     #[error("an artifact cannot be read: {0}")]
     Artifact(#[from] std::io::Error),
+    #[error("target {text:?} of the trigger is no number above 0")]
+    Target { text: String },
     #[error("a background task ended unexpectedly")]
     Background,
     #[error("this coordinator asks for no certificates: connect with http://")]
@@ -44,6 +46,7 @@ impl From<Error> for Status {
             Error::Actor(actor::Error::WhichModel { .. } | actor::Error::Plan(_))
             | Error::Message(_)
             | Error::Missing(_)
+            | Error::Target { .. }
             | Error::User { .. }
             | Error::Registry(
                 security::RegistryError::Name { .. }

@@ -62,7 +62,9 @@ impl State {
                 Reason::Second => entry.ledger.run_twice(worker),
             }
             if let Some(heard) = self.heard {
-                entry.ledger.dispatched(stage, worker, clock::now().saturating_duration_since(heard));
+                let after = clock::now().saturating_duration_since(heard);
+                entry.ledger.dispatched(stage, worker, after);
+                self.meters.dispatched(after);
             }
         }
     }

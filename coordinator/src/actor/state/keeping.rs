@@ -130,6 +130,7 @@ impl State {
         self.streams.clear();
         self.jobs.clear();
         self.fleet = Fleet::default();
+        self.stopped = true;
     }
 
     fn loaded(&mut self, id: JobId, result: Result<(Source, Option<Box<Checkpoint>>), String>, now: Instant) {

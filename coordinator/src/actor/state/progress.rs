@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tessera_proto::{FailureKind, FromWorker, JobId, LeaseId, Outcome, ToWorker, WorkerId};
+use tessera_proto::{Failure, FailureKind, FromWorker, JobId, LeaseId, Outcome, ToWorker, WorkerId};
 
 use super::{Outrun, State};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         entry::{Entry, cluster, request},
     },
     fleet::{Fleet, Lease, Loss, MAX_LOSSES, TaskName, TaskNumber, Verdict},
+    metrics::Again,
     render::{self, Action, Event},
     report::TaskTimes,
     threads,
@@ -38,6 +39,9 @@ impl State {
         let received = self.heard.unwrap_or(now);
         let before = self.last_outcomes.insert(worker, received);
         let spent = result.is_ok().then_some(busy);
+        if let Some(worker) = self.fleet.worker(worker) {
+            self.meters.worked((worker.name(), worker.device()), busy);
+        }
         let lease = match self.fleet.settle(worker, lease, spent, now) {
             Verdict::Current(lease) => lease,
             Verdict::Stale => return self.outrun(worker, lease, (received, before, busy)),
@@ -62,6 +66,8 @@ impl State {
                     bytes,
                 });
                 self.convict(&lease);
+                let busy_ms = 1e3 * busy.as_secs_f64();
+                tracing::trace!(%worker, job = %id, task = number.0, busy_ms, "task done");
                 if let Some((loser, lease)) = self.fleet.accept(&lease) {
                     // Where it runs it goes on: how long it takes is how slow its device is now.
                     self.tell(loser, ToWorker::Withdraw { lease, stop: false });
@@ -69,37 +75,44 @@ impl State {
                 }
                 self.apply(id, Event::Done { task: number, answer }, now);
             }
-            Err(failure) => {
-                let what = job.describe(number);
-                let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
-                tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
-                if failure.kind == FailureKind::OutOfMemory && self.relieve(id, number, now) {
-                    return;
-                }
-                let Some(entry) = self.jobs.get_mut(&id) else { return };
-                let again = match failure.kind {
-                    FailureKind::NotFinite | FailureKind::WrongShape => {
-                        Fleet::suspected(Lease::clone(&lease))
-                    }
-                    _ => Lease::clone(&lease),
-                };
-                let retried = failure.kind != FailureKind::Unsupported && self.fleet.retry(again);
-                if retried {
-                    entry.ledger.retried();
-                    return;
-                }
-                let advice = (failure.kind == FailureKind::OutOfMemory)
-                    .then(|| entry.job().and_then(|job| job.advice(number)))
-                    .flatten();
-                let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-                let message = format!("{what} failed on {who}: {failure}{advice}");
-                let failure = match failure.kind {
-                    FailureKind::Unsupported => request(message),
-                    _ => cluster(message),
-                };
-                self.fail(id, failure, now);
-            }
+            Err(failure) => self.failed(&lease, failure, now),
         }
+    }
+
+    /// A task has failed on its worker, or its result is not what was asked for: it is tried again elsewhere, or its job fails.
+    fn failed(&mut self, lease: &Lease, failure: Failure, now: Instant) {
+        let (TaskName { job: id, number }, worker) = (lease.need.task, lease.worker);
+        let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else { return };
+        let what = job.describe(number);
+        let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
+        tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
+        if matches!(failure.kind, FailureKind::NotFinite | FailureKind::WrongShape) {
+            self.meters.refused();
+        }
+        if failure.kind == FailureKind::OutOfMemory && self.relieve(id, number, now) {
+            return;
+        }
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        let again = match failure.kind {
+            FailureKind::NotFinite | FailureKind::WrongShape => Fleet::suspected(Lease::clone(lease)),
+            _ => Lease::clone(lease),
+        };
+        let retried = failure.kind != FailureKind::Unsupported && self.fleet.retry(again);
+        if retried {
+            entry.ledger.retried();
+            self.meters.again(Again::Failed);
+            return;
+        }
+        let advice = (failure.kind == FailureKind::OutOfMemory)
+            .then(|| entry.job().and_then(|job| job.advice(number)))
+            .flatten();
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        let message = format!("{what} failed on {who}: {failure}{advice}");
+        let failure = match failure.kind {
+            FailureKind::Unsupported => request(message),
+            _ => cluster(message),
+        };
+        self.fail(id, failure, now);
     }
 
     /// An outcome does not count. Where another worker's came first, the job's trace shows what this one was at.
@@ -143,8 +156,10 @@ impl State {
     }
 
     pub(super) fn dismiss(&mut self, worker: WorkerId, why: &str, now: Instant) {
-        let name = self.fleet.worker(worker).map(|worker| worker.name().to_owned());
-        let Some(name) = name else { return };
+        let known = self.fleet.worker(worker);
+        let known = known.map(|worker| (worker.name().to_owned(), worker.device().to_owned()));
+        let Some((name, device)) = known else { return };
+        self.meters.went((&name, &device));
         self.streams.remove(&worker);
         self.last_outcomes.remove(&worker);
         let losses = self.fleet.dismiss(worker);
@@ -152,6 +167,7 @@ impl State {
         for loss in losses {
             match loss {
                 Loss::Requeued(task) => {
+                    self.meters.again(Again::Lost);
                     if let Some(entry) = self.jobs.get_mut(&task.job) {
                         entry.ledger.lost();
                     }

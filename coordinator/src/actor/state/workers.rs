@@ -19,6 +19,7 @@ impl State {
             model = hello.model.name,
             "worker connected"
         );
+        self.meters.came((&hello.name, &hello.device));
         let worker = self.fleet.enlist(hello, now);
         let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
         self.streams.insert(worker, stream);

@@ -14,7 +14,12 @@ fn in_pieces(plan: &Plan, source: impl Into<Source>) -> (Finished, Progress, usi
         let mark = rig.job.mark();
         if mark.is_some() && mark != last {
             let progress = rig.job.progress();
-            let bytes = rig.job.checkpoint().unwrap().to_bytes().unwrap();
+            let checkpoint = rig.job.checkpoint().unwrap();
+            let bytes = checkpoint.to_bytes().unwrap();
+            assert!(
+                (checkpoint.byte_len()..checkpoint.byte_len() + 8192).contains(&bytes.len()),
+                "it tells its size"
+            );
             rig = Rig::resumed(plan.clone(), Checkpoint::read(&bytes).unwrap());
             assert_eq!(rig.job.mark(), mark, "it stands where it stood");
             assert!(rig.job.progress().done <= progress.done, "what is done again is not counted twice");

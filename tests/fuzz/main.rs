@@ -1,15 +1,21 @@
 //! What strangers send, damaged in all ways: nothing may panic, hang or eat memory, and what is refused has a sentence.
 //!
 //! Each target takes valid input apart byte by byte, for a few seconds here and for `$TESSERA_FUZZ_SECONDS` where that is
-//! set. `cargo bolero test --package tessera-tests fuzz::NAME` lets libFuzzer look for new paths instead, for as long as one
-//! likes.
+//! set; what fails is made as small as it goes and printed.
 
 mod seeds;
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
 
-use bolero::check;
 use bytes::Bytes;
+use proptest::{
+    collection::vec,
+    prelude::any,
+    test_runner::{Config, TestRunner},
+};
 use prost::Message;
 use tessera_coordinator::{latent::Latent, picture, prompt::Prompt};
 use tessera_proto::{FromWorker, JobSpec, JobStatus, ToWorker, wire};
@@ -21,30 +27,37 @@ const TIME: Duration = Duration::from_secs(5);
 /// Pixels of the largest picture that a damaged header may ask for here.
 const PIXELS: u64 = 1 << 20;
 
-/// Which seed, how much of it, and bytes of it that are others.
-type Damage = (u8, u16, Vec<(u16, u8)>);
+/// Pieces of damage that are drawn at a time.
+const CASES: u32 = 256;
 
 fn time() -> Duration {
     let seconds = std::env::var("TESSERA_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     seconds.map_or(TIME, Duration::from_secs)
 }
 
-/// Feeds damaged seeds to a target.
-fn damage(seeds: &[Vec<u8>], target: impl Fn(Vec<u8>) + std::panic::RefUnwindSafe) {
-    assert!(!seeds.is_empty(), "there is something to damage");
-    check!().with_type::<Damage>().cloned().with_test_time(time()).for_each(|(which, length, edits)| {
-        let mut bytes = seeds[usize::from(which) % seeds.len()].clone();
-        if length % 4 == 0 {
-            bytes.truncate(usize::from(length / 4) % (bytes.len() + 1));
-        }
-        for (at, byte) in edits {
-            let end = bytes.len();
-            if let Some(place) = bytes.get_mut(usize::from(at) % end.max(1)) {
-                *place = byte;
+/// Feeds damaged seeds to a target: one of them, perhaps cut off, with some bytes that are others.
+fn damage(seeds: &[Vec<u8>], target: impl Fn(Vec<u8>)) {
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new(config);
+    let edits = vec((any::<u32>(), any::<u8>()), 0..12);
+    let cut = proptest::option::weighted(0.3, any::<u32>());
+    let until = Instant::now() + time();
+    while Instant::now() < until {
+        let run = runner.run(&(0..seeds.len(), &cut, &edits), |(seed, cut, edits)| {
+            let mut bytes = seeds[seed].clone();
+            let place = |bytes: &[u8], at: u32| at as usize % bytes.len().max(1);
+            if let Some(at) = cut {
+                bytes.truncate(place(&bytes, at));
             }
-        }
-        target(bytes);
-    });
+            for (at, byte) in edits {
+                let at = place(&bytes, at);
+                bytes.get_mut(at).into_iter().for_each(|place| *place = byte);
+            }
+            target(bytes);
+            Ok(())
+        });
+        run.unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// A refusal is one line that says something.

@@ -195,7 +195,7 @@ mod tests {
     fn asked(words: &[&str]) -> Result<Items, Error> {
         let line =
             ["tessera", "submit", "--coordinator", "http://h:1"].into_iter().chain(words.iter().copied());
-        let Ok(Cli { command: Command::Submit(args) }) = told::read(line.map(OsString::from)) else {
+        let Ok(Cli { command: Command::Submit(args), .. }) = told::read(line.map(OsString::from)) else {
             panic!("not a submit: {words:?}");
         };
         items(*args)

@@ -63,7 +63,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<(Place, SubmitArgs)>, String> {
         let line =
             ["tessera", "submit", "a cat", "--steps", "7", "--scale", "3", "--coordinator", "http://h:1"];
-        let Ok(Cli { command: Command::Submit(args) }) = told::read(line.map(OsString::from)) else {
+        let Ok(Cli { command: Command::Submit(args), .. }) = told::read(line.map(OsString::from)) else {
             panic!("not a submit");
         };
         Batch::new(args.told).read(text, Path::new("jobs/b.jsonl")).map_err(|error| error.to_string())

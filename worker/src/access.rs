@@ -9,14 +9,10 @@ use std::{
 };
 
 use rcgen::{CertificateParams, KeyPair};
-use tessera_proto::wire::{self, fleet_client::FleetClient};
-use tonic::{
-    Request,
-    transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
-};
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use x509_parser::pem::Pem;
 
-use crate::link::Error;
+use crate::link::{self, Error};
 
 /// A certificate that ends sooner is renewed.
 const RENEW: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -80,13 +76,7 @@ impl Access {
         let (key, request) =
             request().map_err(|error: rcgen::Error| Error::Key { message: error.to_string() })?;
         let channel = self.dial(endpoint, old).await?;
-        let mut request = Request::new(wire::EnrollRequest { request, name: self.name.clone() });
-        if let Some(token) = &self.token {
-            let value = format!("Bearer {token}").parse().map_err(|_| Error::Token)?;
-            request.metadata_mut().insert("authorization", value);
-        }
-        let answer = FleetClient::new(channel).enroll(request).await.map_err(crate::link::refused)?;
-        let wire::EnrollResponse { certificate } = answer.into_inner();
+        let certificate = link::enroll(channel, (request, self.name.clone()), self.token.as_deref()).await?;
         let kept = Kept { key, certificate, token: self.token.as_deref().map(hash) };
         self.write(&kept).map_err(|error| Error::Keep { path: self.path(), error })?;
         tracing::info!(file = %self.path().display(), "got a certificate");

@@ -181,6 +181,22 @@ impl Link {
     }
 }
 
+/// Asks for a certificate with a request for one (PEM), for a host of this name; the answer is PEM.
+pub(crate) async fn enroll(
+    channel: Channel,
+    (request, name): (String, String),
+    token: Option<&str>,
+) -> Result<String, Error> {
+    let mut request = tonic::Request::new(wire::EnrollRequest { request, name });
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse().map_err(|_| Error::Token)?;
+        request.metadata_mut().insert("authorization", value);
+    }
+    let answer = FleetClient::new(channel).enroll(request).await.map_err(refused)?;
+    let wire::EnrollResponse { certificate } = answer.into_inner();
+    Ok(certificate)
+}
+
 // === impl Error ===
 
 impl Error {
@@ -211,7 +227,7 @@ async fn next(inbox: &mut tonic::Streaming<wire::ToWorker>) -> Result<Option<ToW
 }
 
 /// A worker that is refused should not come back as it is; a broken stream is worth another try.
-pub(crate) fn refused(status: tonic::Status) -> Error {
+fn refused(status: tonic::Status) -> Error {
     use tonic::Code::{
         FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented,
     };

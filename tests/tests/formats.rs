@@ -146,12 +146,12 @@ fn a_folder_that_is_gone_pauses_the_job_in_a_sentence() {
     let submitted = cluster.run(&words);
     let job = submitted.stdout.trim();
     let listed = || cluster.run(&["jobs"]).stdout;
-    while !listed().contains("cannot be written to the coordinator's folder") {
+    while !listed().contains("job's files cannot be stored") {
         thread::sleep(Duration::from_millis(50));
     }
     fs::create_dir(cluster.artifacts()).expect("the folder again");
     assert_eq!(cluster.run(&["watch", job]).code, Some(0));
-    assert!(!listed().contains("cannot be written"), "it is over, and done: {}", listed());
+    assert!(!listed().contains("cannot be stored"), "it is over, and done: {}", listed());
 }
 
 #[test]

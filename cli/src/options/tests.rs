@@ -357,7 +357,7 @@ fn models_and_libraries_that_are_not_there_are_refused() {
         refusal(&["x", "-m", model]),
         "simulated devices serve a model of their own: leave -m out, or name real devices with --workers"
     );
-    for text in ["https://a:1", "nonsense", "http://a"] {
+    for text in ["https://a", "nonsense", "http://a"] {
         let sentence = refusal(&["x", "--coordinator", text]);
         assert!(sentence.starts_with(&format!("coordinator {text:?}")), "{sentence}");
     }

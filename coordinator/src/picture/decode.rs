@@ -43,12 +43,12 @@ pub enum Error {
         limit: u64,
     },
     /// The file is cut short or contradicts itself, or uses a variant of its format that cannot be read.
-    #[error("the {format} image is damaged or of an unknown variant: {source}")]
+    #[error("the {format} image is damaged or of an unknown variant: {message}")]
     Damaged {
         /// The file's format.
         format: &'static str,
-        /// What the decoder said.
-        source: ImageError,
+        /// What the decoder said, in one line.
+        message: String,
     },
 }
 
@@ -131,7 +131,7 @@ const fn name(format: ImageFormat) -> Option<&'static str> {
 fn refusal(format: &'static str, limits: &Limits, source: ImageError) -> Error {
     match (source, limits.max_alloc) {
         (ImageError::Limits(_), Some(limit)) => Error::Memory { format, limit },
-        (source, _) => Error::Damaged { format, source },
+        (source, _) => Error::Damaged { format, message: one_line(&source) },
     }
 }
 
@@ -140,6 +140,11 @@ fn megapixels(pixels: u64) -> String {
     let hundredths = pixels.saturating_add(5_000) / 10_000;
     let (whole, rest) = (hundredths / 100, hundredths % 100);
     if rest == 0 || 100 <= whole { whole.to_string() } else { format!("{whole}.{rest:02}") }
+}
+
+/// A decoder's words without the line ends that some of them have.
+fn one_line(error: &ImageError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -67,7 +67,11 @@ async fn workers_are_wanted_while_there_are_tasks() {
         if !active {
             break;
         }
-        assert!(1.0 <= wanted, "active with {wanted}");
+        if wanted < 1.0 {
+            // It has ended between the two questions.
+            assert_eq!(asked(&mut keda).await, (false, 0.0));
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // 64 x 64 latent px in tiles of 16 that overlap by 4 are 5 x 5 tiles.

@@ -84,7 +84,7 @@ impl Figure {
     }
 }
 
-/// A pass of 64 tiles and this many calls of each, after a short one on one tile.
+/// A pass of 25 tiles and this many calls of each, after a short one on one tile.
 fn pass(calls: u32) -> Result<JobSpec, job::Error> {
     JobSpec::new(Draft {
         base: Some(Size { width: 128, height: 128 }),

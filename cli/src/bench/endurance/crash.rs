@@ -50,12 +50,13 @@ pub(super) async fn first_tile(bench: &Endurance) -> Result<Figure> {
 pub(super) async fn repeated_work(bench: &Endurance) -> Result<Figure> {
     let recipe = Recipe { flags: &[], devices: &["sim:10", "sim:10"], model: None };
     let mut cluster = Processes::start(&bench.executable, &recipe).await?;
-    let job = cluster.submit(&pass(100)?).await?;
+    let job = cluster.submit(&pass(400)?).await?;
     let status = async |cluster: &Processes| cluster.ask(async |client| client.status(job).await).await;
     let early = until(async || Ok(Some(status(&cluster).await?).filter(|status| 100 <= status.done))).await?;
     let since = Instant::now();
     sleep(Duration::from_secs_f64(2.9 * CHECKPOINT)).await;
     let before = status(&cluster).await?;
+    ensure!(before.state == JobState::Running, "the job ended before it could be disturbed");
     let rate = done_between(&early, &before) / since.elapsed().as_secs_f64();
     cluster.coordinator.kill().await?;
     cluster.coordinator.start()?;

@@ -85,7 +85,9 @@ impl Registry {
         request: &str,
     ) -> Result<String, Error> {
         let certificate = authority.certify(request, name, CERTIFICATE)?;
-        let bought = (certificate.der.as_slice(), Some(caller.id.as_str()));
+        // A renewed certificate is its token's too: else it would outlive a revoked one.
+        let token = caller.parent.as_ref().unwrap_or(&caller.id);
+        let bought = (certificate.der.as_slice(), Some(token.as_str()));
         self.enter((Kind::Certificate, caller.role), name, bought, CERTIFICATE).await?;
         Ok(certificate.pem)
     }
@@ -114,5 +116,47 @@ impl Registry {
 impl From<DatabaseError> for Error {
     fn from(error: DatabaseError) -> Self {
         Self::Store { message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use x509_parser::pem::Pem;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn request() -> String {
+        let key = KeyPair::generate().unwrap();
+        CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap()
+    }
+
+    /// What a caller shows who has such a certificate.
+    fn shown(pem: &str) -> [u8; 32] {
+        let pem = Pem::iter_from_buffer(pem.as_bytes()).next().unwrap().unwrap();
+        secret::hash(&pem.contents)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_certificate_ends_with_its_token_however_often_it_was_renewed() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::create(folder.path(), &["localhost".to_owned()]).unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("a").display());
+        let registry = Registry::open(&url).await.unwrap();
+        let token = registry.token(Role::Worker, "farm", DAY).await.unwrap();
+        let token = registry.find(secret::hash(token.as_bytes())).await.unwrap().unwrap();
+        let mut caller = token.clone();
+        for _ in 0..3 {
+            let pem = registry.certify(&authority, (&caller, "host"), &request()).await.unwrap();
+            caller = registry.find(shown(&pem)).await.unwrap().unwrap();
+            assert_eq!(caller.parent.as_ref(), Some(&token.id));
+            assert_eq!((caller.kind, caller.role, caller.is_good()), (Kind::Certificate, Role::Worker, true));
+        }
+        assert!(registry.revoke(&token.id).await.unwrap());
+        assert!(registry.list().await.unwrap().iter().all(|credential| credential.revoked));
+        let error = registry.token(Role::Submit, "two\nlines", DAY).await.unwrap_err().to_string();
+        assert!(error.starts_with("the name \"two\\nlines\" cannot be used"), "{error}");
     }
 }

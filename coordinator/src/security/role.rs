@@ -33,6 +33,8 @@ pub struct Credential {
     pub role: Role,
     /// Whose it is.
     pub name: String,
+    /// The token that a certificate was bought with, the first one where it was renewed since; with that it ends.
+    pub parent: Option<String>,
     /// When it was made.
     pub made: i64,
     /// When it ends.

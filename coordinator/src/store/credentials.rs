@@ -74,8 +74,9 @@ impl Credentials {
     /// The credential of a hash, good or not any more.
     pub(crate) async fn find(&self, hash: [u8; 32]) -> Result<Option<Credential>, Error> {
         let now = self.database.clock().await?;
-        let query =
-            sqlx::query("SELECT id, kind, role, name, made, ends, revoked FROM credentials WHERE hash = $1");
+        let query = sqlx::query(
+            "SELECT id, kind, role, name, parent, made, ends, revoked FROM credentials WHERE hash = $1",
+        );
         let row = query.bind(hash.to_vec()).fetch_optional(&self.database.pool).await?;
         row.map(|row| credential(&row, now)).transpose()
     }
@@ -84,7 +85,7 @@ impl Credentials {
     pub(crate) async fn list(&self) -> Result<Vec<Credential>, Error> {
         let now = self.database.clock().await?;
         let query = sqlx::query(
-            "SELECT id, kind, role, name, made, ends, revoked FROM credentials ORDER BY made, id",
+            "SELECT id, kind, role, name, parent, made, ends, revoked FROM credentials ORDER BY made, id",
         );
         let rows = query.fetch_all(&self.database.pool).await?;
         rows.iter().map(|row| credential(row, now)).collect()
@@ -109,6 +110,7 @@ fn credential(row: &AnyRow, now: i64) -> Result<Credential, Error> {
         kind,
         role,
         name: row.try_get("name")?,
+        parent: row.try_get("parent")?,
         made: seconds(made),
         ends: seconds(ends),
         expired: ends <= now,

@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Connection {
     stream: TcpStream,
     peer: Peer,
-    /// Until when it must have been admitted.
-    patience: Pin<Box<Sleep>>,
+    /// Until when it must have been admitted; `None` = it is.
+    patience: Option<Pin<Box<Sleep>>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -71,7 +71,7 @@ fn limited(
             return None;
         };
         let peer = Peer { address, stranger: Arc::new(Mutex::new(Some(stranger))) };
-        Some(Ok(Connection { stream, peer, patience: Box::pin(sleep(patience)), _room: room }))
+        Some(Ok(Connection { stream, peer, patience: Some(Box::pin(sleep(patience))), _room: room }))
     })
 }
 
@@ -88,8 +88,15 @@ impl Peer {
         self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn is_stranger(&self) -> bool {
+    pub(super) fn is_stranger(&self) -> bool {
         self.stranger.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// One that has just come.
+    #[cfg(test)]
+    pub(super) fn stranger() -> Self {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().ok();
+        Self { address: None, stranger: Arc::new(Mutex::new(permit)) }
     }
 }
 
@@ -109,9 +116,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.peer.is_stranger() && self.patience.as_mut().poll(context).is_ready() {
-            tracing::warn!(address = ?self.peer.address, "a connection without an admitted call was closed");
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if let Some(patience) = &mut self.patience {
+            let over = patience.as_mut().poll(context).is_ready();
+            if !self.peer.is_stranger() {
+                self.patience = None;
+            } else if over {
+                tracing::warn!(address = ?self.peer.address, "a connection without an admitted call was closed");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }

@@ -192,15 +192,16 @@ where
         // A body may not be looked at by two threads, so that its request may not be held here.
         let (mut head, body) = request.into_parts();
         Box::pin(async move {
-            match door.admit(&head).await {
-                Ok(None) => {}
-                Ok(Some(caller)) => {
-                    head.extensions.insert(caller);
-                }
+            let caller = match door.admit(&head).await {
+                Ok(caller) => caller,
                 Err(refusal) => return Ok(refuse(&head, refusal)),
-            }
-            if let Some(peer) = peer(&head) {
+            };
+            // Who shows nothing to a cluster that asks may look whether it is up, and stays a stranger.
+            if let Some(peer) = peer(&head).filter(|_| caller.is_some() || door.shared.registry.is_none()) {
                 peer.admit();
+            }
+            if let Some(caller) = caller {
+                head.extensions.insert(caller);
             }
             let brings = head.uri.path() == "/tessera.v1.Jobs/Submit";
             let turn = tokio::time::timeout(TURN, door.shared.uploads.acquire());
@@ -252,4 +253,55 @@ fn peer(head: &Parts) -> Option<&Peer> {
     let extensions = &head.extensions;
     let inside = || extensions.get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
     extensions.get::<Peer>().or_else(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tonic::Code;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// Makes a call; returns its gRPC code, and whether who made it is a stranger still.
+    async fn call(door: &Door, path: &str, token: Option<&str>) -> (Code, bool) {
+        let peer = Peer::stranger();
+        let mut request = http::Request::builder().uri(path).extension(peer.clone());
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let inner = service_fn(|_| async { Ok::<_, Infallible>(Status::ok("").into_http()) });
+        let answer = door.layer(inner).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        (Status::from_header_map(answer.headers()).unwrap().code(), peer.is_stranger())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_those_who_show_something_good_may_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("a").display());
+        let registry = Registry::open(&url).await.unwrap();
+        let [submit, admin] = [Role::Submit, Role::Admin].map(|role| registry.token(role, "ann", DAY));
+        let (submit, admin) = (submit.await.unwrap(), admin.await.unwrap());
+        let door = Door::new(Some(registry));
+        for (path, token, expected) in [
+            ("/grpc.health.v1.Health/Check", None, (Code::Ok, true)),
+            ("/tessera.v1.Jobs/List", None, (Code::Unauthenticated, true)),
+            ("/tessera.v1.Jobs/List", Some(&"made up".to_owned()), (Code::Unauthenticated, true)),
+            ("/tessera.v1.Jobs/Drain", Some(&submit), (Code::PermissionDenied, true)),
+            ("/tessera.v1.Jobs/List", Some(&submit), (Code::Ok, false)),
+            ("/tessera.v1.Jobs/Drain", Some(&admin), (Code::Ok, false)),
+            ("/tessera.v1.Fleet/Attend", Some(&admin), (Code::Unauthenticated, true)),
+        ] {
+            assert_eq!(call(&door, path, token.map(String::as_str)).await, expected, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_asked_everybody_may_stay() {
+        let door = Door::new(None);
+        assert_eq!(call(&door, "/tessera.v1.Jobs/List", None).await, (Code::Ok, false));
+    }
 }

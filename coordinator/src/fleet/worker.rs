@@ -235,8 +235,9 @@ impl Worker {
         self.ghost.or_else(first).map(|(hand, began)| (hand.class, began))
     }
 
-    /// Whether what it runs is void.
-    pub(super) fn runs_in_vain(&self) -> bool {
+    /// Whether what it runs is void: until it says that it has stopped, its device is not free.
+    #[must_use]
+    pub fn runs_in_vain(&self) -> bool {
         self.ghost.is_some()
     }
 

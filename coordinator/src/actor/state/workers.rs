@@ -82,7 +82,8 @@ fn status(id: WorkerId, worker: &Worker, now: Instant) -> WorkerStatus {
         device: worker.device().to_owned(),
         model_name: worker.model().name.clone(),
         model_hash: worker.model().hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        tasks_in_hand: u32::try_from(worker.in_hand()).unwrap_or(u32::MAX),
+        tasks_in_hand: u32::try_from(worker.in_hand() + usize::from(worker.runs_in_vain()))
+            .unwrap_or(u32::MAX),
         tasks_done: worker.tasks_done(),
         last_seen_ms: millis(now.saturating_duration_since(worker.last_seen())),
         speeds: worker.speeds(),

@@ -98,14 +98,14 @@ fn a_coordinator_may_die_at_any_point_of_its_writing() {
     let expected = calm(JOB);
     // The point, and which of its passages kills: a specification is the first that is put on the shelf.
     let points = [
-        ("shelf-begin", 1),
-        ("shelf-written", 1),
-        ("shelf-named", 1),
+        ("put-begin", 1),
+        ("put-written", 1),
+        ("put-named", 1),
         ("admit-shelved", 1),
         ("admit-listed", 1),
-        ("shelf-begin", 2),
-        ("shelf-written", 2),
-        ("shelf-named", 3),
+        ("put-begin", 2),
+        ("put-written", 2),
+        ("put-named", 3),
         ("checkpoint-listed", 1),
         ("checkpoint-listed", 3),
         ("files-written", 1),

@@ -92,18 +92,18 @@ impl Depot {
     /// # Errors
     /// The disk is full, say; what lay under the name still does.
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
-        fail_point!("shelf-begin", |_| std::process::abort());
+        fail_point!("put-begin", |_| std::process::abort());
         match self {
             Self::Folder(folder) => {
                 let mut file = whole::begin(folder, name)?;
                 file.write_all(&bytes)?;
-                fail_point!("shelf-written", |_| std::process::abort());
+                fail_point!("put-written", |_| std::process::abort());
                 file.as_file().sync_all()?;
                 whole::publish(file, &folder.join(name))?;
             }
             Self::Bucket(bucket) => bucket.put(name, bytes)?,
         }
-        fail_point!("shelf-named", |_| std::process::abort());
+        fail_point!("put-named", |_| std::process::abort());
         Ok(())
     }
 

@@ -1,24 +1,31 @@
 """Fits the linear map from latents to colours that previews use: a matrix and an offset, least squares over scenes.
 
-    python fit_preview.py DATA VAE SCALING_FACTOR latent_rgb.json
+    python fit_preview.py MODEL latent_rgb.json
 
 A latent cell c (4 numbers, scaled as the UNet sees it) shows as factors^T c + offset, RGB in 0..1: the form of ComfyUI's
 `latent_rgb_factors`. The file also says how far off that is.
 """
 
-import glob
 import json
 import sys
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
+
+from scenes import HELD_OUT, whole
+from team import to_tensor
+
+SCENES = 600  # drawn for this; the model has seen none of them
 
 
-def main(data, vae, factor, out):
-    parts = sorted(glob.glob(f"{vae}/latents-whole-*.pt"))[:4]
-    z = torch.cat([torch.load(p) for p in parts]).float() * float(factor)  # [N, 4, 16, 16], the first N scenes
-    pictures = np.load(f"{data}/whole.npy", mmap_mode="r")[: len(z)]
-    cells = pictures.reshape(len(z), 16, 8, 16, 8, 3).mean((2, 4)) / 255  # [N, 16, 16, 3]
+@torch.no_grad()
+def main(model, out):
+    vae = AutoencoderKL.from_pretrained(f"{model}/vae", torch_dtype=torch.float32)
+    pictures = np.stack([whole(HELD_OUT + i)[0] for i in range(SCENES)])
+    z = [vae.encode(to_tensor(pictures[i : i + 20])).latent_dist.mean for i in range(0, SCENES, 20)]
+    z = torch.cat(z) * vae.config.scaling_factor  # [N, 4, 16, 16]
+    cells = pictures.reshape(SCENES, 16, 8, 16, 8, 3).mean((2, 4)) / 255  # [N, 16, 16, 3]
     x = z.permute(0, 2, 3, 1).reshape(-1, 4).double()
     x = torch.cat([x, torch.ones(len(x), 1)], 1)
     y = torch.from_numpy(cells.reshape(-1, 3))

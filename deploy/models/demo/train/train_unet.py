@@ -15,16 +15,15 @@ import json
 import os
 import random
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPTokenizerFast
 
 import sample
 from scenes import caption_of
-from team import DEVICE, Run, Team, autocast, to_tensor
+from team import CUDA, DEVICE, LAYOUT, Recorded, Run, Smoothed, Team, autocast, pictures_of, to_tensor
 
 UNET = dict(
     sample_size=16,
@@ -98,31 +97,32 @@ def captions_of(data, name):
     return [caption_of(spec, random.Random(i * VARIANTS + k)) for i, spec in enumerate(specs) for k in range(VARIANTS)]
 
 
-def token_ids(tok, captions):
+def token_ids(folder, captions):
     """int64 [N, 77]; each different caption is read once."""
-    known = {}
-    for c in captions:
-        if c not in known:
-            known[c] = tok(c, padding="max_length", max_length=77, truncation=True).input_ids
-    return torch.tensor([known[c] for c in captions], device=DEVICE)
+    tok = CLIPTokenizerFast.from_pretrained(folder)
+    known = {c: i for i, c in enumerate(dict.fromkeys(captions))}
+    ids = torch.tensor(tok(list(known), padding="max_length", max_length=77, truncation=True).input_ids, device=DEVICE)
+    return ids[torch.tensor([known[c] for c in captions], device=DEVICE)]
 
 
 @torch.no_grad()
 def latents_of(vae, data, name, folder, team):
-    """The posterior means of all pictures of a file, [N, 4, 16, 16].
+    """The posterior means of all pictures of a file and of their mirror images, [N, 2, 4, 16, 16].
 
     They are encoded once, in parts that are shared out as processes get to them; a part that another process has claimed
     is waited for.
     """
-    pictures = np.load(f"{data}/{name}.npy", mmap_mode="r")
+    pictures = pictures_of(f"{data}/{name}.npy")
     paths = [f"{folder}/latents-{name}-{lo:07d}.pt" for lo in range(0, len(pictures), PART)]
     for lo, path in zip(range(0, len(pictures), PART), paths):
         if os.path.exists(path) or not team.claim(path):
             continue
         parts = []
-        for i in range(lo, min(lo + PART, len(pictures)), 32):
+        for few in pictures[lo : lo + PART].split(256 if CUDA else 16):
+            x = to_tensor(few)
             with autocast():
-                parts.append(vae.encode(to_tensor(pictures[i : min(i + 32, lo + PART)])).latent_dist.mean.float())
+                z = [vae.encode(side).latent_dist.mean.float() for side in (x, x.flip(3))]
+            parts.append(torch.stack(z, 1))
         torch.save(torch.cat(parts).contiguous(), path + ".new")
         os.replace(path + ".new", path)
     team.wait()
@@ -141,30 +141,36 @@ def save(out, vae, text, tok, unet, info):
 
 
 class Batches:
-    """Noised latents, timesteps, token ids and the noise that was added, drawn at random."""
+    """Noised latents, timesteps, token ids and the noise that was added, drawn at random on the device."""
 
     def __init__(self, sets, ids, empty, n, part):
         self.sets, self.ids, self.empty = sets, ids, empty
         self.counts = (n - int(n * part), int(n * part))
-        self.ddpm = DDPMScheduler(**NOISE)
+        self.kept = DDPMScheduler(**NOISE).alphas_cumprod.to(DEVICE)  # the signal's share of the variance, [1000]
 
-    def draw(self, rng):
+    def draw(self):
         z, y, t = [], [], []
         for latents, ids, n, below in zip(self.sets, self.ids, self.counts, (1000, WINDOWS_BELOW)):
-            i = torch.from_numpy(rng.integers(0, len(latents), n)).to(DEVICE)
-            z.append(latents[i])
-            y.append(ids[i * VARIANTS + torch.from_numpy(rng.integers(0, VARIANTS, n)).to(DEVICE)])
+
+            def any_of(k):
+                return torch.randint(0, k, (n,), device=DEVICE)
+
+            i = any_of(len(latents))
+            z.append(latents[i, any_of(2)])
+            y.append(ids[i * VARIANTS + any_of(VARIANTS)])
             # one from each n-th of the range: the loss is less noisy
-            t.append(((torch.arange(n) + torch.rand(n)) / max(n, 1) * below).long().clamp(0, below - 1).to(DEVICE))
-        z, y, t = torch.cat(z).contiguous(memory_format=torch.channels_last), torch.cat(y), torch.cat(t)
-        y[torch.rand(len(y), device=DEVICE) < DROP] = self.empty
+            spread = torch.arange(n, device=DEVICE) + torch.rand(n, device=DEVICE)
+            t.append((spread / max(n, 1) * below).long().clamp(0, below - 1))
+        z, y, t = torch.cat(z).contiguous(memory_format=LAYOUT), torch.cat(y), torch.cat(t)
+        y = torch.where(torch.rand(len(y), 1, device=DEVICE) < DROP, self.empty, y)
         noise = torch.randn_like(z)
-        return self.ddpm.add_noise(z, noise, t), t, y, noise
+        kept = self.kept[t].view(-1, 1, 1, 1)
+        return kept.sqrt() * z + (1 - kept).sqrt() * noise, t, y, noise
 
     def weights(self):
         """Min-SNR weighting with gamma 5, for predicted noise (Hang 2023, https://arxiv.org/abs/2303.09556), [1000]."""
-        snr = self.ddpm.alphas_cumprod / (1 - self.ddpm.alphas_cumprod)
-        return (snr.clamp(max=5) / snr).to(DEVICE)
+        snr = self.kept / (1 - self.kept)
+        return snr.clamp(max=5) / snr
 
 
 def models(tok, init):
@@ -177,7 +183,7 @@ def models(tok, init):
         text.load_state_dict(CLIPTextModel.from_pretrained(f"{init}/text_encoder", dtype=torch.float32).state_dict())
         unet.load_state_dict(UNet2DConditionModel.from_pretrained(f"{init}/unet", torch_dtype=torch.float32).state_dict())
     unet.set_attn_processor(AttnProcessor())
-    return text.to(DEVICE).train(), unet.to(DEVICE, memory_format=torch.channels_last).train()
+    return text.to(DEVICE).train(), unet.to(DEVICE, memory_format=LAYOUT).train()
 
 
 def main():
@@ -186,7 +192,7 @@ def main():
     p.add_argument("vae")
     p.add_argument("out")
     p.add_argument("--minutes", type=float, default=90)
-    p.add_argument("--batch", type=int, default=512 if DEVICE.type == "cuda" else 32, help="latents a step and process")
+    p.add_argument("--batch", type=int, default=512 if CUDA else 32, help="latents a step and process")
     p.add_argument("--windows", type=float, default=0.3, help="part of the batch that is windows of large scenes")
     p.add_argument("--init", help="go on from the text encoder and UNet of this pipeline")
     p.add_argument("--lr", type=float, default=1e-3)
@@ -202,47 +208,52 @@ def main():
     words = sorted({w for c in captions["whole"] for w in c.replace(",", " ").split()})
     team.say(len(tok), "tokens;", len(words), "words:", " ".join(words))
 
-    vae = AutoencoderKL.from_pretrained(a.vae).to(DEVICE, memory_format=torch.channels_last).eval()
+    vae = AutoencoderKL.from_pretrained(a.vae).to(DEVICE, memory_format=LAYOUT).eval()
     sets = [latents_of(vae, a.data, name, a.vae, team) for name in captions]
     factor = 1 / sets[0].std().item()
-    vae.register_to_config(scaling_factor=round(factor, 5))
-    ids = [token_ids(tok, captions[name]) for name in captions]
-    empty = token_ids(tok, [""])[0]
+    ids = [token_ids(f"{a.out}/tokenizer", captions[name]) for name in captions]
+    empty = token_ids(f"{a.out}/tokenizer", [""])[0]
     team.say(f"{len(sets[0])} scenes, {len(sets[1])} windows, scaling factor {factor:.5f}")
 
     text, unet = models(tok, a.init)
     team.say("M parameters: vae %.2f, text %.2f, unet %.2f" % tuple(sum(q.numel() for q in m.parameters()) / 1e6 for m in (vae, text, unet)))
     run = Run(team, {"text": text, "unet": unet}, a.minutes, a.lr, a.out)
     torch.manual_seed(1 + team.rank + run.steps)
-    rng = np.random.default_rng([team.rank, run.steps])
     batches = Batches([s * factor for s in sets], ids, empty, a.batch, a.windows)
     weight = batches.weights()
-    mean, k, log, logged, shown = 0.0, 0, [], run.now - 30, run.now
+    seen, log, logged, shown = Smoothed(0.995), [], run.now - 30, run.now
 
     def keep():
+        vae = AutoencoderKL.from_pretrained(a.vae).to(DEVICE)  # its decoder may have become sharper since
+        vae.register_to_config(scaling_factor=round(factor, 5))
         info = dict(steps=run.steps, batch=a.batch, minutes=round(run.now / 60, 1), log=log, words=words)
         pipe = vae, run.mean["text"], tok, run.mean["unet"]
         save(a.out, *pipe, info)
         sample.sheet(sample.pipeline(*pipe), f"{a.out}/sheet-{run.steps:06d}.png")
 
-    while run.going():
-        x, t, y, noise = batches.draw(rng)
+    def step():
+        x, t, y, noise = batches.draw()
         with autocast():
             out = unet(x, t, text(y).last_hidden_state).sample
         each = F.mse_loss(out.float(), noise, reduction="none").mean((1, 2, 3))
-        met, k = run.step((each * weight[t]).mean()), k + 1
-        mean = each.mean().item() if k == 1 else 0.995 * mean + 0.005 * each.mean().item()
-        if met and run.now - logged > 60:
+        run.learn((each * weight[t]).mean())
+        seen.add(each.mean())
+
+    train = Recorded(step)
+    while run.going():
+        train()
+        met = run.tick()
+        if met and run.now - logged > (10 if CUDA else 60):
             logged = run.now
-            log.append((round(run.now / 60, 1), run.steps, round(mean, 4)))
-            team.say(f"{log[-1][0]} min  step {run.steps}  eps mse {mean:.4f}  {run.steps * a.batch / run.now:.0f} samples/s")
+            log.append((round(run.now / 60, 1), run.steps, round(seen.read(), 4)))
+            team.say(f"{log[-1][0]} min  step {run.steps}  eps mse {seen.read():.4f}  {run.steps * a.batch / run.now:.0f} samples/s")
         if met and team.rank == 0 and run.now - shown > a.show * 60:
             shown = run.now
             keep()
     run.save()
     if team.rank == 0:
         keep()
-        print(f"done: {run.steps} steps, {run.steps * a.batch} samples, eps mse {mean:.4f}", flush=True)
+        print(f"done: {run.steps} steps, {run.steps * a.batch} samples, eps mse {seen.read():.4f}", flush=True)
 
 
 if __name__ == "__main__":

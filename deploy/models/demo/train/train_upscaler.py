@@ -7,13 +7,12 @@ import argparse
 import os
 import time
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from team import DEVICE, Run, Team, autocast, psnr, to_tensor
+from team import CUDA, DEVICE, LAYOUT, Recorded, Run, Team, autocast, crops, pictures_of, psnr, to_tensor
 from train_vae import HELD, gradients
 
 CROP = 96  # px of the large picture
@@ -40,28 +39,18 @@ class Compact(nn.Module):
         return F.pixel_shuffle(y, self.scale) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
 
 
-def small(x, scale, rng):
-    """What the network is shown: the mean of scale x scale pixels, now and then blurred, with a little noise: pictures
-    out of the autoencoder are softer than drawn ones."""
+def small(x, scale):
+    """What the network is shown: the mean of scale x scale pixels, most of them blurred, with a little noise: pictures out
+    of the autoencoder are softer than drawn ones. The first third of the batch stays sharp."""
     y = F.avg_pool2d(x, scale)
-    if rng.random() < 0.7:
-        sigma = rng.uniform(0.3, 0.9)
-        k = torch.exp(-(torch.arange(-3, 4, device=x.device) ** 2) / (2 * sigma**2))
-        k = (k / k.sum()).view(1, 1, 1, 7).expand(3, 1, 1, 7)
-        y = F.conv2d(F.pad(y, (3, 3, 3, 3), mode="reflect"), k, groups=3)
-        y = F.conv2d(y, k.transpose(2, 3), groups=3)
-    return (y + torch.randn_like(y) * rng.uniform(0, 0.015)).clamp(0, 1)
-
-
-def batch(rng, pictures, n, scale):
-    out = np.empty((n, CROP, CROP, 3), np.uint8)
-    for i in range(n):
-        picture = pictures[rng.integers(len(pictures) - HELD)]
-        y, x = rng.integers(0, (128 - CROP) // 4 + 1, 2) * 4
-        crop = picture[y : y + CROP, x : x + CROP]
-        out[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
-    big = (to_tensor(out) + 1) / 2
-    return small(big, scale, rng), big
+    sharp, soft = y.tensor_split([len(y) // 3])
+    sigma = 0.3 + 0.6 * torch.rand(1, device=DEVICE)
+    k = torch.exp(-(torch.arange(-3, 4, device=DEVICE) ** 2) / (2 * sigma**2))
+    k = (k / k.sum()).view(1, 1, 1, 7).expand(3, 1, 1, 7)
+    soft = F.conv2d(F.pad(soft, (3, 3, 3, 3), mode="reflect"), k, groups=3)
+    soft = F.conv2d(soft, k.transpose(2, 3), groups=3)
+    y = torch.cat([sharp, soft])
+    return (y + torch.randn_like(y) * 0.015 * torch.rand(1, device=DEVICE)).clamp(0, 1)
 
 
 def loss_of(y, x):
@@ -78,14 +67,13 @@ def main():
     p.add_argument("out")
     p.add_argument("--scale", type=int, choices=(2, 4), default=4)
     p.add_argument("--minutes", type=float, default=8)
-    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--batch", type=int, default=128 if CUDA else 16)
     p.add_argument("--lr", type=float, default=4e-4)
     a = p.parse_args()
     team = Team()
     torch.manual_seed(0)
-    rng = np.random.default_rng(team.rank)
-    pictures = np.load(f"{a.data}/crop.npy", mmap_mode="r")
-    net = Compact(a.scale).to(DEVICE, memory_format=torch.channels_last)
+    pictures = pictures_of(f"{a.data}/crop.npy")
+    net = Compact(a.scale).to(DEVICE, memory_format=LAYOUT)
     folder = a.out + ".training"
     os.makedirs(folder, exist_ok=True)
     run = Run(team, {"net": net}, a.minutes, a.lr, folder, weight_decay=0.0)
@@ -94,12 +82,17 @@ def main():
     cubic = F.interpolate(shrunk, scale_factor=a.scale, mode="bicubic").clamp(0, 1)
     team.say(f"{sum(q.numel() for q in net.parameters()) / 1e3:.0f} k parameters; bicubic {psnr(held * 2 - 1, cubic * 2 - 1):.2f} dB")
     shown = time.time()
-    while run.going():
-        x, y = batch(rng, pictures, a.batch, a.scale)
+
+    def step():
+        y = (crops([pictures], a.batch, CROP, HELD, step=4) + 1) / 2
         with autocast():
-            out = net(x)
-        met = run.step(loss_of(out.float(), y))
-        if met and team.rank == 0 and time.time() - shown > 60:
+            out = net(small(y, a.scale))
+        run.learn(loss_of(out.float(), y))
+
+    train = Recorded(step)
+    while run.going():
+        train()
+        if run.tick() and team.rank == 0 and time.time() - shown > 60:
             shown = time.time()
             with torch.no_grad():
                 better = run.mean["net"](shrunk)

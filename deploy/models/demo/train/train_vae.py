@@ -21,7 +21,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import nn
 
-from team import DEVICE, Run, Team, autocast, psnr, to_pictures, to_tensor
+from team import CUDA, DEVICE, LAYOUT, Recorded, Run, Smoothed, Team, adamw, autocast, crops, pictures_of, psnr, to_pictures, to_tensor
 
 CONFIG = dict(
     block_out_channels=(32, 48, 64, 96),
@@ -141,10 +141,18 @@ class Trial:
 
     def __init__(self, folder, lr):
         self.path = f"{folder}/judge.pt"
-        self.net = Judge().to(DEVICE, memory_format=torch.channels_last)
-        self.opt = torch.optim.AdamW(self.net.parameters(), lr=lr, betas=(0.5, 0.99), weight_decay=0.0)
+        self.net = Judge().to(DEVICE, memory_format=LAYOUT)
+        self.opt = adamw(self.net.parameters(), lr, betas=(0.5, 0.99), weight_decay=0.0)
+        self.loss = Smoothed()
         if os.path.exists(self.path):
             self.net.load_state_dict(torch.load(self.path, map_location=DEVICE))
+
+    def verdict(self, y, z):
+        """How drawn a decoded picture looks; its gradient reaches the picture and not the judge."""
+        self.net.requires_grad_(False)
+        score = self.net(y, z).float().mean()
+        self.net.requires_grad_(True)
+        return score
 
     def learn(self, x, y, z):
         """One hinge step on drawn and decoded pictures."""
@@ -154,22 +162,10 @@ class Trial:
         self.opt.zero_grad(set_to_none=True)
         loss.backward()
         self.opt.step()
-        return loss.item()
+        self.loss.add(loss)
 
     def save(self):
         torch.save(self.net.state_dict(), self.path)
-
-
-def batch(rng, sets, n):
-    """n crops [n, 3, 64, 64], mirrored at random."""
-    out = np.empty((n, CROP, CROP, 3), np.uint8)
-    for i in range(n):
-        pictures = sets[rng.integers(len(sets))]
-        picture = pictures[rng.integers(len(pictures) - HELD)]
-        y, x = rng.integers(0, picture.shape[0] - CROP + 1, 2)
-        crop = picture[y : y + CROP, x : x + CROP]
-        out[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
-    return to_tensor(out)
 
 
 @torch.no_grad()
@@ -193,7 +189,7 @@ def main():
     p.add_argument("data")
     p.add_argument("out")
     p.add_argument("--minutes", type=float, default=30)
-    p.add_argument("--batch", type=int, default=256 if DEVICE.type == "cuda" else 16, help="crops a step and process")
+    p.add_argument("--batch", type=int, default=256 if CUDA else 16, help="crops a step and process")
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--kl", type=float, default=1e-4)
     p.add_argument("--decoder-only", action="store_true", help="go on from OUT with the encoder frozen")
@@ -202,8 +198,7 @@ def main():
     team = Team()
     folder = f"{a.out}/decoder" if a.decoder_only else a.out
     os.makedirs(folder, exist_ok=True)
-    rng = np.random.default_rng([team.rank, a.decoder_only])
-    sets = [np.load(f"{a.data}/{n}.npy", mmap_mode="r") for n in ("whole", "crop")]
+    sets = [pictures_of(f"{a.data}/{n}.npy") for n in ("whole", "crop")]
     torch.manual_seed(0)
     if a.decoder_only:
         vae = AutoencoderKL.from_pretrained(a.out)
@@ -211,41 +206,49 @@ def main():
         vae = AutoencoderKL(**CONFIG)
         colour_path(vae)
     vae.set_attn_processor(AttnProcessor())
-    vae = vae.to(DEVICE, memory_format=torch.channels_last).train()
+    vae = vae.to(DEVICE, memory_format=LAYOUT).train()
     if a.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
+        vae.save_pretrained(f"{folder}/before")
     run = Run(team, {"vae": vae}, a.minutes, a.lr, folder, weight_decay=1e-4)
     torch.manual_seed(1 + team.rank + run.steps)
     team.say(f"{sum(q.numel() for q in vae.parameters()) / 1e6:.2f} M parameters")
-    held = to_tensor(np.concatenate([s[-HELD :: HELD // 16] for s in sets]))
+    held = to_tensor(torch.cat([s[-HELD :: HELD // 16] for s in sets]))
     trial = Trial(folder, a.lr) if a.judge else None
-    seen, shown, k = 0.0, run.now - 60, 0
-    while run.going():
-        x = batch(rng, sets, a.batch)
+    trust = torch.zeros((), device=DEVICE)  # in the judge: none while it is new
+    seen, shown = Smoothed(), run.now - 60
+
+    def step():
+        x = crops(sets, a.batch, CROP, HELD)
         with autocast():
             with torch.set_grad_enabled(not a.decoder_only):
                 posterior = vae.encode(x).latent_dist
                 z = posterior.sample()
             y = vae.decode(z).sample
             loss = restored = image_loss(x, y.float())
-            if trial and k > 50:
-                trial.net.requires_grad_(False)
-                loss = loss - a.judge * trial.net(y, z).float().mean()
-                trial.net.requires_grad_(True)
+            if trial:
+                loss = loss - trust * trial.verdict(y, z)
             if not a.decoder_only:
                 loss = loss + a.kl * 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
-                if k % 4 == 0:  # latents shrink as the picture does, so that enlarging them means something
-                    small = vae.decode(F.avg_pool2d(z, 2)).sample
-                    loss = loss + 0.25 * F.l1_loss(small.float(), F.avg_pool2d(x, 2))
-        met, k = run.step(loss), k + 1
-        verdict = trial.learn(x, y.detach().float(), z) if trial else 0.0
-        seen = restored.item() if k == 1 else 0.98 * seen + 0.02 * restored.item()
-        if met and team.rank == 0 and run.now - shown > 60:
+                # latents shrink as the picture does, so that enlarging them means something
+                small = vae.decode(F.avg_pool2d(z[::4], 2)).sample
+                loss = loss + 0.06 * F.l1_loss(small.float(), F.avg_pool2d(x[::4], 2))
+        run.learn(loss)
+        if trial:
+            trial.learn(x, y.detach().float(), z)
+        seen.add(restored)
+
+    train = Recorded(step)
+    while run.going():
+        train()
+        if train.calls == 50:
+            trust.fill_(a.judge)
+        if run.tick() and team.rank == 0 and run.now - shown > (10 if CUDA else 60):
             shown = run.now
             whole, close, std, noise, y = report(run.mean["vae"], held)
-            print(f"{run.now / 60:.1f} min  step {run.steps}  loss {seen:.4f}  held out {whole:.2f} dB whole, {close:.2f} dB "
-                  f"windows  latent std {std:.2f}, posterior {noise:.3f}" + (f"  judge {verdict:.2f}" if trial else ""), flush=True)
+            print(f"{run.now / 60:.1f} min  step {run.steps}  loss {seen.read():.4f}  held out {whole:.2f} dB whole, {close:.2f} dB "
+                  f"windows  latent std {std:.2f}, posterior {noise:.3f}" + (f"  judge {trial.loss.read():.2f}" if trial else ""), flush=True)
             if trial:
                 trial.save()
             grid(held, y, f"{folder}/held-out.png")

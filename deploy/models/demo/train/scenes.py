@@ -411,10 +411,14 @@ def write(out, scenes, canvases, procs, seed0):
     jobs = []
     for name, (n, each, first) in parts.items():
         np.lib.format.open_memmap(f"{out}/{name}.npy", mode="w+", dtype=np.uint8, shape=(n * each, OUT, OUT, 3))
-        jobs += [(out, name, lo, min(lo + 100, n), first) for lo in range(0, n, 100)]
+        part = 100 // each
+        jobs += [(out, name, lo, min(lo + part, n), first) for lo in range(0, n, part)]
+    for size in (WHOLE, CLOSE):  # before the processes part, so that they share it
+        _bank(size)
     with Pool(procs) as pool:
         for k, _ in enumerate(pool.imap_unordered(_fill, jobs)):
-            print(f"scenes: {k + 1} of {len(jobs)} parts", flush=True)
+            if k % 50 == 49 or k + 1 == len(jobs):
+                print(f"scenes: {k + 1} of {len(jobs)} parts", flush=True)
     for name, (n, each, first) in parts.items():
         with open(f"{out}/{name}.jsonl", "w") as f:
             f.write("".join((json.dumps(spec_of(random.Random(first + i))) + "\n") * each for i in range(n)))

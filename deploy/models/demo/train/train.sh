@@ -9,7 +9,7 @@
 # another machine can train them: copy WORK back and run it again with OUT.
 #
 #   MINUTES=1         scales all budgets of training
-#   SCENES=40000      how many scenes to draw
+#   SCENES=32000      how many scenes to draw
 #   PYTHON=python3    a Python that has torch, diffusers and transformers (default: deploy/export-model/setup.sh's)
 
 set -euo pipefail
@@ -17,7 +17,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly work=${1:?train.sh WORK [OUT]} out=${2:-}
-readonly scale=${MINUTES:-1} scenes=${SCENES:-40000}
+readonly scale=${MINUTES:-1} scenes=${SCENES:-32000}
 readonly venv=${TESSERA_HOME:-$HOME/.local/share/tessera}/export-venv
 readonly python=${PYTHON:-$venv/bin/python}
 
@@ -73,16 +73,17 @@ all() {
 
 # Scenes, then the networks. The autoencoder begins with few scenes while the others are drawn.
 train() {
-  local x
-  once first-scenes "$python" scenes.py "$work/first" --scenes $((scenes / 8)) --canvases $((scenes / 64)) --seed0 2000000
-  beside scenes "$python" scenes.py "$work/data" --scenes "$scenes" --canvases $((scenes / 16))
-  once vae team train_vae.py "$work/first" "$work/vae" --minutes "$(minutes 32 2.2)"
+  local x painters
+  painters=$("$python" -c 'import os; n = os.cpu_count(); print(n if n < 4 else n - 2)') # two cores feed the device
+  once first-scenes "$python" scenes.py "$work/first" --scenes $((scenes / 16)) --canvases $((scenes / 128)) --seed0 2000000
+  beside scenes "$python" scenes.py "$work/data" --scenes "$scenes" --canvases $((scenes / 16)) --procs "$painters"
+  once vae team train_vae.py "$work/first" "$work/vae" --minutes "$(minutes 32 2.1)"
   all
   for x in 2 4; do
     beside "upscaler-$x" "$python" train_upscaler.py "$work/data" "$work/demo-${x}x.safetensors" --scale $x --minutes "$(minutes 8 1)"
   done
-  beside decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.05 --minutes "$(minutes 40 3)" --lr 5e-4
-  once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 200 5)" --show "$(minutes 20 2)"
+  beside decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.05 --minutes "$(minutes 40 2.2)" --lr 5e-4
+  once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 200 5)" --show "$(minutes 20 3)"
   all
 }
 

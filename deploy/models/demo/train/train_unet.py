@@ -192,7 +192,7 @@ def main():
     p.add_argument("vae")
     p.add_argument("out")
     p.add_argument("--minutes", type=float, default=90)
-    p.add_argument("--batch", type=int, default=512 if CUDA else 32, help="latents a step and process")
+    p.add_argument("--batch", type=int, default=256 if CUDA else 32, help="latents a step and process")
     p.add_argument("--windows", type=float, default=0.3, help="part of the batch that is windows of large scenes")
     p.add_argument("--init", help="go on from the text encoder and UNet of this pipeline")
     p.add_argument("--lr", type=float, default=1e-3)
@@ -243,7 +243,7 @@ def main():
     while run.going():
         train()
         met = run.tick()
-        if met and run.now - logged > (10 if CUDA else 60):
+        if met and run.now - logged > (15 if CUDA else 60):
             logged = run.now
             log.append((round(run.now / 60, 1), run.steps, round(seen.read(), 4)))
             team.say(f"{log[-1][0]} min  step {run.steps}  eps mse {seen.read():.4f}  {run.steps * a.batch / run.now:.0f} samples/s")

@@ -189,7 +189,7 @@ def main():
     p.add_argument("data")
     p.add_argument("out")
     p.add_argument("--minutes", type=float, default=30)
-    p.add_argument("--batch", type=int, default=256 if CUDA else 16, help="crops a step and process")
+    p.add_argument("--batch", type=int, default=96 if CUDA else 16, help="crops a step and process")
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--kl", type=float, default=1e-4)
     p.add_argument("--decoder-only", action="store_true", help="go on from OUT with the encoder frozen")
@@ -244,7 +244,7 @@ def main():
         train()
         if train.calls == 50:
             trust.fill_(a.judge)
-        if run.tick() and team.rank == 0 and run.now - shown > (10 if CUDA else 60):
+        if run.tick() and team.rank == 0 and run.now - shown > (20 if CUDA else 60):
             shown = run.now
             whole, close, std, noise, y = report(run.mean["vae"], held)
             print(f"{run.now / 60:.1f} min  step {run.steps}  loss {seen.read():.4f}  held out {whole:.2f} dB whole, {close:.2f} dB "

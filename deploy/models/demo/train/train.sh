@@ -82,7 +82,7 @@ train() {
   for x in 2 4; do
     beside "upscaler-$x" "$python" train_upscaler.py "$work/data" "$work/demo-${x}x.safetensors" --scale $x --minutes "$(minutes 8 1)"
   done
-  beside decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.05 --minutes "$(minutes 40 2.2)" --lr 5e-4
+  beside decoder team train_vae.py "$work/data" "$work/vae" --decoder-only --judge 0.05 --keep 0.05 --minutes "$(minutes 40 2.2)" --lr 5e-4
   once unet team train_unet.py "$work/data" "$work/vae" "$work/model" --minutes "$(minutes 200 5)" --show "$(minutes 20 3)"
   all
 }

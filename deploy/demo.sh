@@ -21,10 +21,10 @@ deploy/fetch-onnxruntime.sh cpu
 say 'build (a first one takes some minutes)'
 cargo build --locked --release --package tessera
 
-say "render $out: 128 x 128 px from text, then hires fix to 512 x 512 px, on two workers over gRPC"
-target/release/tessera render 'a view by the sea at sunset, pine trees, clouds, sun' \
-  --seed 3 --steps 20 --cfg 4 \
-  --scale 4 --upscaler lanczos --denoise 0.35 --hires-steps 15 --tile-method mixture \
+say "render $out: 128 x 128 px from text, then hires fix to 1024 x 1024 px, on two workers over gRPC"
+target/release/tessera render 'a red house by a river at noon, green meadow, flowers, autumn trees, mountains, clouds' \
+  --seed 2 --steps 20 --cfg 4 \
+  --scale 8 --upscaler demo-4x --denoise 0.4 --hires-steps 15 --tile-method mixture \
   --workers cpu:1,cpu:1 --report "${out%.png}-report.json" --output "$out"
 
 say "done: the picture is $out, what it cost is in ${out%.png}-report.json"

@@ -18,11 +18,11 @@ const OVERHEAD_MS: f64 = 2.0;
 
 /// As in `deploy/demo.sh`.
 const DEMO: &str =
-    "--steps 20 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.35 --hires-steps 15 --tile-method mixture";
+    "--steps 20 --cfg 4 --scale 8 --upscaler demo-4x --denoise 0.4 --hires-steps 15 --tile-method mixture";
 
 fn main() -> ExitCode {
     let mut figures = Figures::default();
-    let demo = Render::new("a view by the sea at sunset, pine trees, clouds, sun")
+    let demo = Render::new("a red house by a river at noon, green meadow, flowers, autumn trees, mountains, clouds")
         .model(&model::demo())
         .args(["--workers", "cpu:1,cpu:1"])
         .flags(DEMO)

@@ -1,6 +1,6 @@
 """Draws the model card's pictures with `tessera` itself: sheets, and what the hires pass is for.
 
-    python gallery.py MODEL OUT [--tessera target/release/tessera]
+    python gallery.py deploy/models/demo deploy/gallery [--tessera target/release/tessera]
 
 Writes OUT/base.jpg (24 prompts x 2 seeds at 128 px), OUT/hires.jpg (some of them at 512 px), OUT/large-*.jpg (1024 px),
 OUT/why-*.jpg (drawn directly at 512 px | drawn at 128 px and enlarged | hires pass), and prints how much sharper the
@@ -45,7 +45,7 @@ SEEDS = (1, 2)
 HIRES = (0, 2, 7, 8, 12, 18, 20, 22)  # prompts carried to 512 px
 LARGE = (8, 20)  # prompts carried to 1024 px
 WHY = (0, 10, 20)  # prompts drawn directly too
-PASS = "--denoise 0.4 --hires-steps 15 --tile-method mixture --upscaler lanczos".split()
+PASS = "--denoise 0.4 --hires-steps 15 --tile-method mixture --upscaler demo-4x".split()
 
 
 class Renderer:

@@ -55,6 +55,12 @@ pub(crate) struct NewTokenArgs {
     /// Days until it ends
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: u16,
+    /// Make a certificate instead, for programs that can show nothing else (KEDA): writes tls.crt and tls.key to this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// With --certificate: the folder that `tessera init` made (default: $TESSERA_HOME/tls)
+    #[arg(long, value_name = "DIR", requires = "certificate")]
+    pub(crate) tls: Option<PathBuf>,
     /// Where the coordinator keeps its tokens.
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::Serialize;
-use tessera_coordinator::security::{Credential, Registry, RegistryError, Role};
+use tessera_coordinator::security::{Authority, Credential, Registry, RegistryError, Role};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{coordinator::State, table::Table};
 use crate::{
+    access::TLS,
     args::{ListTokenArgs, NewTokenArgs, RevokeArgs, StoreArgs, TokenArgs, TokenCommand},
     exit::Failure,
     output::{Output, Style},
@@ -40,10 +41,23 @@ pub(super) async fn run(args: TokenArgs, output: &Output) -> Result<(), Failure>
 async fn new(args: NewTokenArgs, output: &Output) -> Result<(), Failure> {
     let role: Role = args.role.parse().map_err(|error| Failure::usage(anyhow!("--role {error}")))?;
     let name = args.name.unwrap_or_else(|| role.to_string());
-    let registry = open(&args.store).await?;
-    let token = registry.token(role, &name, DAY * u32::from(args.days)).await.map_err(failure)?;
+    let (days, registry) = (args.days, open(&args.store).await?);
+    let lifetime = DAY * u32::from(days);
+    if let Some(folder) = args.certificate {
+        let default = || tessera_worker::home().map(|home| home.join(TLS));
+        let authority = args.tls.or_else(default).ok_or_else(|| {
+            Failure::usage(anyhow!("there is no home folder with certificates in it: name one with --tls"))
+        })?;
+        let authority = Authority::open(&authority)
+            .map_err(|error| Failure::usage(anyhow!("{error}; `tessera init` makes what it needs")))?;
+        registry.certificate(&authority, (role, &name), lifetime, &folder).await.map_err(failure)?;
+        output.data(folder.display())?;
+        output.note(format_args!("a {role} certificate of {name} for {days} days: tls.crt and its tls.key"));
+        return Ok(());
+    }
+    let token = registry.token(role, &name, lifetime).await.map_err(failure)?;
     output.data(token)?;
-    output.note(format_args!("a {role} token of {name} for {} days; it cannot be shown again", args.days));
+    output.note(format_args!("a {role} token of {name} for {days} days; it cannot be shown again"));
     Ok(())
 }
 

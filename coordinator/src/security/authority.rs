@@ -23,6 +23,10 @@ const CA_KEY: &str = "ca.key";
 const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
 
+/// The files of a certificate that was made with its key, by the names that Kubernetes has for them.
+const CLIENT: &str = "tls.crt";
+const CLIENT_KEY: &str = "tls.key";
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long the authority is good, and the server's certificate.
@@ -41,6 +45,13 @@ pub struct Authority {
     server_key: String,
 }
 
+/// A certificate and its key, both PEM.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) certificate: Certificate,
+    key: String,
+}
+
 /// A certificate.
 #[derive(Debug)]
 pub(super) struct Certificate {
@@ -55,6 +66,12 @@ pub enum Error {
     #[error("{} is there already: add --renew for a new server certificate of the same authority", path.display())]
     Exists {
         /// The old authority's certificate.
+        path: PathBuf,
+    },
+    /// A key that somebody may still need.
+    #[error("{} is there already: name another folder, or remove it", path.display())]
+    Taken {
+        /// The key.
         path: PathBuf,
     },
     /// A file cannot be read or written.
@@ -196,6 +213,31 @@ impl Authority {
         request.params = params;
         let certificate = request.signed_by(&self.issuer).map_err(Error::Sign)?;
         Ok(Certificate { pem: certificate.pem(), der: certificate.der().to_vec() })
+    }
+
+    /// Makes a key and its certificate, for a program that cannot ask for one itself.
+    pub(super) fn identity(&self, name: &str, lifetime: Duration) -> Result<Identity, Error> {
+        let key = KeyPair::generate().map_err(Error::Sign)?;
+        let request = CertificateParams::default().serialize_request(&key).map_err(Error::Sign)?;
+        let request = request.pem().map_err(Error::Sign)?;
+        Ok(Identity { certificate: self.certify(&request, name, lifetime)?, key: key.serialize_pem() })
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Refuses a folder that has a key already.
+    pub(super) fn vacant(folder: &Path) -> Result<(), Error> {
+        let path = folder.join(CLIENT_KEY);
+        if path.exists() { Err(Error::Taken { path }) } else { Ok(()) }
+    }
+
+    /// Writes `tls.key`, its owner's alone, and `tls.crt` to a folder, which is made if it is absent.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(|error| Error::File { path: folder.to_owned(), error })?;
+        write(&folder.join(CLIENT_KEY), &self.key, Secrecy::Secret)?;
+        write(&folder.join(CLIENT), &self.certificate.pem, Secrecy::Public)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The tokens and certificates of a cluster: a database in; new ones, and what became of old ones, out.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use super::{Authority, AuthorityError, Credential, Kind, Role, secret};
+use super::{Authority, AuthorityError, Credential, Kind, Role, authority::Identity, secret};
 use crate::store::{Credentials, Database, DatabaseError, NewCredential};
 
 /// How long a worker's certificate is good; it gets a new one well before.
@@ -59,6 +59,25 @@ impl Registry {
         let token = secret::token(role).map_err(Error::Random)?;
         self.enter((Kind::Token, role), name, (token.as_bytes(), None), lifetime).await?;
         Ok(token)
+    }
+
+    /// Makes a certificate with its key, for a program that can show nothing else, and writes them to `folder` as `tls.crt`
+    /// and `tls.key`.
+    ///
+    /// # Errors
+    /// The folder has a key already or takes no files, the name is none, or the store cannot be used.
+    pub async fn certificate(
+        &self,
+        authority: &Authority,
+        (role, name): (Role, &str),
+        lifetime: Duration,
+        folder: &Path,
+    ) -> Result<(), Error> {
+        Identity::vacant(folder)?;
+        let identity = authority.identity(name, lifetime)?;
+        // Known before it is shown: one that nobody knows of would look like another cluster's.
+        self.enter((Kind::Certificate, role), name, (&identity.certificate.der, None), lifetime).await?;
+        Ok(identity.write(folder)?)
     }
 
     /// All credentials, oldest first.
@@ -137,6 +156,27 @@ mod tests {
     fn shown(pem: &str) -> [u8; 32] {
         let pem = Pem::iter_from_buffer(pem.as_bytes()).next().unwrap().unwrap();
         secret::hash(&pem.contents)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_certificate_with_its_key_is_known_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::create(folder.path(), &["localhost".to_owned()]).unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("a").display());
+        let registry = Registry::open(&url).await.unwrap();
+        let place = folder.path().join("keda");
+        registry.certificate(&authority, (Role::Submit, "keda"), DAY, &place).await.unwrap();
+        let pem = std::fs::read_to_string(place.join("tls.crt")).unwrap();
+        let found = registry.find(shown(&pem)).await.unwrap().unwrap();
+        assert_eq!((found.kind, found.role, found.name.as_str()), (Kind::Certificate, Role::Submit, "keda"));
+        let key = KeyPair::from_pem(&std::fs::read_to_string(place.join("tls.key")).unwrap()).unwrap();
+        let pem = Pem::iter_from_buffer(pem.as_bytes()).next().unwrap().unwrap();
+        let public = pem.parse_x509().unwrap().public_key().subject_public_key.data.to_vec();
+        assert_eq!(public, key.public_key_raw(), "the key is the certificate's");
+        let again = registry.certificate(&authority, (Role::Submit, "keda"), DAY, &place).await;
+        let error = again.unwrap_err().to_string();
+        assert!(error.ends_with("tls.key is there already: name another folder, or remove it"), "{error}");
+        assert_eq!(registry.list().await.unwrap().len(), 1, "none was made that nobody has");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -3,15 +3,21 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use tessera_coordinator::security::{Registry, Role};
-use tessera_proto::wire::{self, fleet_client::FleetClient, jobs_client::JobsClient};
+use tessera_proto::wire::{
+    self,
+    externalscaler::{ScaledObjectRef, external_scaler_client::ExternalScalerClient},
+    fleet_client::FleetClient,
+    jobs_client::JobsClient,
+};
 use tessera_tests::{cluster::Cluster, process::Running, program};
 use tonic::{
     Code, Request, Status,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::{Guarded, LIMIT};
@@ -26,8 +32,20 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Guarded {
     async fn channel(&self) -> Channel {
-        let ca = std::fs::read_to_string(self.ca()).expect("the authority's certificate");
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+        self.connected(None).await
+    }
+
+    /// A connection that shows a certificate, if there is one in that folder.
+    async fn connected(&self, identity: Option<&Path>) -> Channel {
+        let text = |path: PathBuf| std::fs::read_to_string(path).expect("a file of PEM");
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(text(self.ca())));
+        let tls = match identity {
+            Some(folder) => {
+                let (certificate, key) = (text(folder.join("tls.crt")), text(folder.join("tls.key")));
+                tls.identity(Identity::from_pem(certificate, key))
+            }
+            None => tls,
+        };
         let endpoint = Endpoint::from_shared(self.cluster.url().to_owned()).expect("a URL");
         endpoint.tls_config(tls).expect("TLS").connect().await.expect("a connection")
     }
@@ -161,6 +179,34 @@ fn calls_that_no_program_of_ours_makes() {
 }
 
 /// Connections that say nothing, or say it drop by drop, before and after TLS.
+/// KEDA can show a certificate, and no token.
+#[test]
+fn a_certificate_alone_is_enough_for_the_scaler_until_it_is_revoked() {
+    let guarded = Guarded::start(&[]);
+    let folder = guarded.tls.path().join("keda");
+    let place = |path: &Path| path.to_str().expect("a plain path").to_owned();
+    let (made, tls) = (place(&folder), place(guarded.tls.path()));
+    let words = ["new", "--role", "submit", "--name", "keda", "--certificate", &made, "--tls", &tls];
+    let said = guarded.tokens(&words);
+    assert_eq!(said.stdout.trim(), made);
+    let active = async |identity| {
+        let mut scaler = ExternalScalerClient::new(guarded.connected(identity).await);
+        scaler.is_active(ScaledObjectRef::default()).await.map(|answer| answer.into_inner().result)
+    };
+    let stranger = block_on(active(None)).expect_err("nothing was shown");
+    assert_eq!(stranger.code(), Code::Unauthenticated, "{stranger}");
+    assert!(!block_on(active(Some(&folder))).expect("it is known"), "no job, no work");
+    let listed = guarded.tokens(&["list"]).stdout;
+    let row = listed.lines().find(|line| line.contains("keda")).expect("a row");
+    assert!(row.contains("certificate") && row.contains("submit"), "{row}");
+    guarded.tokens(&["revoke", row.split_whitespace().next().expect("an id")]);
+    let deadline = Instant::now() + LIMIT;
+    while let Ok(active) = block_on(active(Some(&folder))) {
+        assert!(!active && Instant::now() < deadline, "a revoked certificate still works");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn slow_callers_are_cut_off() {
     let guarded = Guarded::start(&[]);

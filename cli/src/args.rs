@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod compare;
 mod job;
+mod model;
 mod render;
 mod security;
 mod spill;
@@ -16,6 +17,7 @@ pub(crate) use cluster::{
 };
 pub(crate) use compare::CompareArgs;
 pub(crate) use job::{FormatArgs, HiresArgs, JobArgs, PictureArgs, SamplingArgs, TurnArgs};
+pub(crate) use model::{InspectArgs, ListModelArgs, ModelArgs, ModelCommand, PushArgs, RemoveModelArgs};
 pub(crate) use render::{MachineArgs, OutputArgs, PlanArgs, RenderArgs};
 pub(crate) use security::{InitArgs, ListTokenArgs, NewTokenArgs, RevokeArgs, TokenArgs, TokenCommand};
 pub(crate) use spill::SpillArgs;
@@ -89,7 +91,7 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Measure how far two pictures are apart, and how much tile borders show
     Compare(CompareArgs),
-    /// Look at model folders
+    /// Look at model folders, and give them to a cluster
     Model(ModelArgs),
     /// Measure how well a cluster keeps its devices busy
     Bench(BenchArgs),
@@ -99,32 +101,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Write manual pages, one for each command
     Man(ManArgs),
-}
-
-/// `tessera model …`.
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    /// What to do with the folder.
-    #[command(subcommand)]
-    pub(crate) command: ModelCommand,
-}
-
-/// The kinds of `tessera model`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelCommand {
-    /// Print what a model folder says about itself, and its content hash
-    Inspect(InspectArgs),
-}
-
-/// `tessera model inspect`.
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// A standard ONNX model folder: model_index.json, text_encoder/, unet/, vae_decoder/, tokenizer/, scheduler/
-    #[arg(value_name = "DIR")]
-    pub(crate) folder: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `tessera doctor`.

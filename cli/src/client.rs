@@ -2,18 +2,23 @@
 //!
 //! Wire types and gRPC status codes are named here and nowhere else in this crate.
 
+mod bearer;
+mod models;
+
 use std::time::Duration;
 
 use tessera_proto::{
     Artifact, ConvertError, JobId, JobSpec, JobStatus, WorkerStatus, limits,
-    wire::{self, jobs_client::JobsClient},
+    wire::{self, jobs_client::JobsClient, models_client::ModelsClient},
 };
 use tonic::{
-    Code, Request, Status, Streaming,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
+    Code, Status, Streaming,
+    service::interceptor::InterceptedService,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
+
+use bearer::Bearer;
+pub(crate) use models::pieces;
 
 use crate::{
     access::{Access, Target},
@@ -33,11 +38,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct Client {
     address: Address,
     jobs: JobsClient<InterceptedService<Channel, Bearer>>,
+    models: ModelsClient<InterceptedService<Channel, Bearer>>,
 }
-
-/// Shows a token with every call.
-#[derive(Debug, Clone, Default)]
-struct Bearer(Option<MetadataValue<Ascii>>);
 
 /// A job's states, as they change.
 #[derive(Debug)]
@@ -140,8 +142,7 @@ impl Client {
     /// # Errors
     /// Nothing answers there, or nothing that is trusted.
     pub(crate) async fn reach(Target { address, access }: &Target) -> Result<Self, Error> {
-        let token = access.token.as_ref().map(|token| format!("Bearer {token}").parse());
-        let bearer = Bearer(token.transpose().map_err(|_| Error::Token)?);
+        let bearer = Bearer::of(access.token.as_deref()).map_err(|_| Error::Token)?;
         let mut endpoint = Endpoint::from(address.uri());
         let unreachable = |error| match tessera_worker::distrust(&error) {
             Some(message) => Error::Untrusted { address: address.clone(), message },
@@ -162,10 +163,13 @@ impl Client {
             .connect()
             .await
             .map_err(unreachable)?;
+        let models = ModelsClient::with_interceptor(channel.clone(), bearer.clone())
+            .max_decoding_message_size(limits::MODELS_MESSAGE)
+            .max_encoding_message_size(limits::MODELS_MESSAGE);
         let jobs = JobsClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
-        Ok(Self { address: address.clone(), jobs })
+        Ok(Self { address: address.clone(), jobs, models })
     }
 
     /// Hands a job in.
@@ -259,17 +263,6 @@ impl Client {
             Error::Lost { address } => Error::HungUp { address },
             other => other,
         }
-    }
-}
-
-// === impl Bearer ===
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Bearer(Some(token)) = self {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
     }
 }
 

@@ -64,6 +64,9 @@ pub(crate) const fn style(command: &Command) -> Style {
         Command::Compare(args) => Style::of(args.json, false),
         Command::Model(args) => match &args.command {
             ModelCommand::Inspect(args) => Style::of(args.json, false),
+            ModelCommand::Push(args) => Style::of(args.json, false),
+            ModelCommand::List(args) => Style::of(args.json, false),
+            ModelCommand::Remove(args) => Style::of(args.json, false),
         },
         Command::Bench(args) => match &args.command {
             BenchCommand::Scaling(args) => Style::of(args.json, false),
@@ -116,6 +119,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Compare(args) => compare::run(&args, output),
         Command::Model(args) => match args.command {
             ModelCommand::Inspect(args) => model::inspect(&args, output),
+            ModelCommand::Push(args) => wait_for(model::push(args, output)),
+            ModelCommand::List(args) => wait_for(model::list(args, output)),
+            ModelCommand::Remove(args) => wait_for(model::remove(args, output)),
         },
         Command::Bench(args) => wait_for(bench::run(args, output)),
         Command::Doctor(args) => doctor::run(args, output),

@@ -16,7 +16,8 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, ToWorker, WorkerId, WorkerStatus, job::Format,
+    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, RegisteredModel, ToWorker, WorkerId,
+    WorkerStatus, job::Format,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -188,6 +189,8 @@ enum Command {
     },
     /// Something is safe, or cannot be made so.
     Kept(Kept),
+    /// The models that workers can fetch.
+    Models(Vec<RegisteredModel>),
     /// The fleet wants to hand out tasks at this time.
     Turn,
     Tick,
@@ -216,12 +219,17 @@ impl Handle {
     /// # Panics
     /// Outside a tokio runtime, or when the system cannot start a thread.
     #[must_use]
-    pub(crate) fn start(options: Options, artifacts: Artifacts, past: Option<Past>, meters: Meters) -> Self {
+    pub(crate) fn start(
+        options: Options,
+        artifacts: Arc<Artifacts>,
+        past: Option<Past>,
+        meters: Meters,
+    ) -> Self {
         let (commands, mut inbox) = mpsc::channel(INBOX);
         let runtime = tokio::runtime::Handle::current();
         // The state keeps a weak way to itself, so that it does not keep itself alive.
         let way = (runtime.clone(), commands.downgrade());
-        let mut state = State::new(options, Arc::new(artifacts), way, meters.clone());
+        let mut state = State::new(options, artifacts, way, meters.clone());
         if let Some(Past { archive, ended, open }) = past {
             let keeper = Keeper::start(archive, commands.downgrade(), meters, &runtime);
             state.remember(keeper, ended, open, clock::now());
@@ -284,6 +292,14 @@ impl Handle {
     /// There is none.
     pub(crate) async fn drain(&self, worker: String) -> Result<Vec<WorkerStatus>, Error> {
         self.ask(|reply| Command::Drain { worker, reply }).await?
+    }
+
+    /// These are the models that workers can fetch from now on.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn models(&self, models: Vec<RegisteredModel>) -> Result<(), Error> {
+        self.commands.send(Command::Models(models)).await.map_err(|_| Error::Stopping)
     }
 
     /// How things stand.

@@ -16,6 +16,7 @@
 
 mod account;
 mod load;
+mod models;
 mod need;
 mod placement;
 mod queue;
@@ -30,6 +31,7 @@ use std::{
 use tessera_proto::{Digest, Hello, JobId, LeaseId, Speed, WorkerId};
 
 pub use load::Load;
+pub use models::Demand;
 pub use need::{Line, Need, Priority, TaskName, TaskNumber};
 pub use placement::Placement;
 use queue::Queue;
@@ -304,8 +306,8 @@ impl Fleet {
 
     /// Workers of a model that do not have a tensor. They count as having it from now on: it must be sent to them.
     pub fn lacking(&mut self, model: [u8; 32], digest: Digest) -> Vec<WorkerId> {
-        let serving =
-            self.workers.iter_mut().filter(|(_, worker)| worker.model().hash == model && worker.serves());
+        let serves = |worker: &Worker| worker.serves() && worker.model_hash() == Some(model);
+        let serving = self.workers.iter_mut().filter(|(_, worker)| serves(worker));
         serving.filter_map(|(&id, worker)| worker.kept.insert(digest).then_some(id)).collect()
     }
 

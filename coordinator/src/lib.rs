@@ -10,7 +10,7 @@
 //!
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
-//! - `store`: files of finished jobs. [`security`]: who may use us. `rpc`: the services. [`report`]: what a job cost.
+//! - `store`: files of finished jobs, models that workers fetch. [`security`]: who may use us. `rpc`: the services. [`report`]: what a job cost.
 //! - `metrics`: what happens, counted, and the pages that show it.
 //! - `clock`, `threads`: the time, and where long work runs. Both follow the runtime, so that a simulated network can
 //!   carry the whole of it: see [`serve_over`].
@@ -40,7 +40,7 @@ use tessera_proto::{
     limits,
     wire::{
         self, externalscaler::external_scaler_server::ExternalScalerServer, fleet_server::FleetServer,
-        jobs_server::JobsServer,
+        jobs_server::JobsServer, models_server::ModelsServer,
     },
 };
 use tokio::{
@@ -54,9 +54,9 @@ use url::Url;
 
 use actor::{Handle, Past};
 use metrics::Meters;
-use rpc::{FleetService, JobsService, ScalerService};
+use rpc::{FleetService, JobsService, ModelsService, ScalerService, keep_current};
 use security::{Authority, Door, Registry, Security};
-use store::{Archive, ArchiveError, Artifacts, Database, Jobs, Shelf};
+use store::{Archive, ArchiveError, Artifacts, Database, Jobs, Models, Shelf};
 
 /// How long the two sides of a connection may take to agree on keys.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -260,9 +260,12 @@ impl Opened {
     {
         let Self { options, artifacts, past, security, observers } = self;
         let meters = Meters::default();
+        let (artifacts, shared) = (Arc::new(artifacts), is_shared(&options));
+        let models = Models::new(Arc::clone(&artifacts));
         let actor = Handle::start(options, artifacts, past, meters.clone());
-        // Ends with us.
-        let mut pages = JoinSet::new();
+        // They end with us.
+        let (mut pages, mut current) = (JoinSet::new(), JoinSet::new());
+        current.spawn(keep_current(models.clone(), actor.clone(), shared));
         if let Some(listener) = observers {
             pages.spawn(metrics::serve(listener, actor.clone(), meters));
         }
@@ -270,6 +273,7 @@ impl Opened {
         health.set_serving::<JobsServer<JobsService>>().await;
         health.set_serving::<FleetServer<FleetService>>().await;
         health.set_serving::<ExternalScalerServer<ScalerService>>().await;
+        health.set_serving::<ModelsServer<ModelsService>>().await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -277,6 +281,9 @@ impl Opened {
         let jobs = JobsServer::new(JobsService::new(actor.clone()))
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
+        let models = ModelsServer::new(ModelsService::new(models, actor.clone()))
+            .max_decoding_message_size(limits::MODELS_MESSAGE)
+            .max_encoding_message_size(limits::MODELS_MESSAGE);
         let stopped = actor.clone();
         let scaler = ExternalScalerServer::new(ScalerService::new(actor.clone()))
             .max_decoding_message_size(limits::SCALER_MESSAGE);
@@ -300,6 +307,7 @@ impl Opened {
             .add_service(reflection)
             .add_service(jobs)
             .add_service(fleet)
+            .add_service(models)
             .add_service(scaler)
             .serve_with_incoming_shutdown(connections, async move {
                 shutdown.await;
@@ -309,6 +317,11 @@ impl Opened {
             .await?;
         Ok(())
     }
+}
+
+/// Whether other coordinators change what lies in our places.
+fn is_shared(options: &Options) -> bool {
+    options.durable.as_ref().is_some_and(|durable| durable.lease.is_some())
 }
 
 /// TLS with a certificate of the cluster's authority; callers may show one of it too.

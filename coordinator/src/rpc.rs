@@ -2,9 +2,12 @@
 
 mod fleet;
 mod jobs;
+mod models;
+mod pieces;
 mod scaler;
 mod status;
 
 pub(crate) use fleet::FleetService;
 pub(crate) use jobs::JobsService;
+pub(crate) use models::{ModelsService, keep_current};
 pub(crate) use scaler::ScalerService;

@@ -1,6 +1,6 @@
 //! What the coordinator keeps outside its memory.
 //!
-//! - [`Artifacts`]: files of finished jobs. [`Archive`]: what outlives us of all jobs: their table ([`Jobs`]) and, of open
+//! - [`Artifacts`]: files of finished jobs. [`Models`]: models that workers fetch, beside them. [`Archive`]: what outlives us of all jobs: their table ([`Jobs`]) and, of open
 //!   ones, what they need to go on ([`Shelf`]). [`Credentials`]: who may do what.
 //! - [`Database`]: where the tables are.
 
@@ -11,6 +11,7 @@ mod database;
 mod depot;
 mod draft;
 mod jobs;
+mod models;
 mod shelf;
 pub(crate) mod whole;
 
@@ -21,4 +22,5 @@ pub(crate) use database::{Database, Error as DatabaseError};
 pub(crate) use depot::Stored;
 pub(crate) use draft::{Draft, Error as DraftError};
 pub(crate) use jobs::{Jobs, Over};
+pub(crate) use models::{Error as ModelsError, Models};
 pub(crate) use shelf::Shelf;

@@ -8,13 +8,16 @@ mod facts;
 mod fleet;
 mod format;
 mod job;
+mod manifest;
 mod record;
 mod status;
 mod tensor;
 mod work;
 mod worker;
 
-use crate::{facts as domain_facts, id, job as domain_job, tensor as domain_tensor};
+use crate::{
+    facts as domain_facts, id, job as domain_job, manifest as domain_manifest, tensor as domain_tensor,
+};
 
 /// Why a message is not acceptable.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -64,6 +67,12 @@ pub enum Error {
     /// A job's fields are out of bounds.
     #[error(transparent)]
     Job(#[from] domain_job::Error),
+    /// A list of files that is no model.
+    #[error(transparent)]
+    Manifest(#[from] domain_manifest::Error),
+    /// A text that is no content hash.
+    #[error(transparent)]
+    Hash(#[from] domain_manifest::InvalidHash),
     /// A text that is no job id.
     #[error(transparent)]
     JobId(#[from] id::InvalidJobId),

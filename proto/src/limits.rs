@@ -12,6 +12,9 @@ pub const JOBS_MESSAGE: usize = IMAGE_FILE + (1 << 20);
 /// Largest message of the service that KEDA asks, bytes: an object's name and its trigger's metadata.
 pub const SCALER_MESSAGE: usize = 64 << 10;
 
+/// Largest message of the Models service, bytes: a chunk of [`FETCH_CHUNK`], or the list of a model's files.
+pub const MODELS_MESSAGE: usize = 2 << 20;
+
 /// Largest picture file that a job may start from, bytes.
 ///
 /// A 16-bit RGB PNG of 4096 x 4096 px that does not compress at all has 96 MiB.

@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId};
+use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId, manifest::ContentHash};
 
 /// Version of the contract between worker and coordinator; both must speak the same.
-pub const CONTRACT: u32 = 5;
+pub const CONTRACT: u32 = 6;
 
 /// What a worker says.
 #[derive(Debug, Clone)]
 pub enum FromWorker {
-    /// The first message.
-    Hello(Hello),
+    /// The first message; said anew by one that was told to [serve](ToWorker::Serve) another model.
+    Hello(Box<Hello>),
     /// A sign of life, also during a long network call.
     Heartbeat,
     /// A task's end.
@@ -27,8 +27,21 @@ pub struct Hello {
     pub name: String,
     /// Device as given to `--device`.
     pub device: String,
-    /// The model it serves.
-    pub model: ModelFacts,
+    /// The model it serves; one that fetches may have none yet.
+    pub model: Option<ModelFacts>,
+    /// Whether it serves whatever model it is told to, fetched from the coordinator.
+    pub fetches: bool,
+    /// What it could not get a short while ago.
+    pub failures: Vec<FetchFailure>,
+}
+
+/// A model that a worker could not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchFailure {
+    /// The model.
+    pub model: ContentHash,
+    /// Why, in one sentence.
+    pub message: String,
 }
 
 /// What the coordinator says.
@@ -64,4 +77,20 @@ pub enum ToWorker {
     },
     /// The worker is to finish the task in hand, say goodbye and go.
     Leave,
+    /// The worker is to finish the task in hand, get this model and say hello anew.
+    Serve {
+        /// The model.
+        model: ContentHash,
+    },
+}
+
+// === impl Hello ===
+
+impl Hello {
+    /// Of a worker that serves one model, and no other.
+    #[must_use]
+    pub fn serving(name: impl Into<String>, device: impl Into<String>, model: ModelFacts) -> Self {
+        let (name, device) = (name.into(), device.into());
+        Self { name, device, model: Some(model), fetches: false, failures: Vec::new() }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    JobId, ModelFacts, Speed, WorkerId,
+    ContentHash, JobId, ModelFacts, Speed, WorkerId,
     job::{Format, Size, Unknown, Urgency},
 };
 
@@ -134,9 +134,15 @@ pub struct WorkerStatus {
     pub draining: bool,
     /// Why it is given no more tasks; `None` = it is.
     pub quarantine: Option<String>,
-    /// What must be known of its model to plan with it.
+    /// What must be known of its model to plan with it; `None` = it has none yet.
     #[serde(skip)]
-    pub model: ModelFacts,
+    pub model: Option<ModelFacts>,
+    /// Whether it serves whatever model it is told to.
+    pub fetches: bool,
+    /// The model that it fetches now.
+    pub fetching: Option<ContentHash>,
+    /// Why it could not get a model lately.
+    pub failure: Option<String>,
 }
 
 /// What can be fetched of a finished job.

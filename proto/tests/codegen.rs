@@ -33,8 +33,9 @@ fn generated_code_is_current() {
 
 fn generate(root: &Path, out: &Path) {
     let include = root.join("proto");
-    let files = ["tessera/v1/tensor", "tessera/v1/fleet", "tessera/v1/jobs", "externalscaler/externalscaler"];
-    let files = files.map(|name| include.join(format!("{name}.proto")));
+    let ours = ["tensor", "fleet", "jobs", "models"].map(|name| format!("tessera/v1/{name}"));
+    let files = ours.into_iter().chain(["externalscaler/externalscaler".to_owned()]);
+    let files: Vec<_> = files.map(|name| include.join(format!("{name}.proto"))).collect();
     let descriptors = protox::compile(files, [include]).expect("the contract compiles");
     fs::write(out.join(DESCRIPTORS), descriptors.encode_to_vec()).expect("the temporary folder takes files");
     tonic_prost_build::configure()

@@ -43,7 +43,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     let plain = spec(draft.clone());
     let picture = spec(Draft { image: Some(pictures().remove(0).into()), ..draft.clone() });
     let decode = spec(Draft { goal: Goal::Decode(latents().remove(0).into()), ..draft });
-    let hello = Hello { name: "a".into(), device: "cpu".into(), model: ModelFacts::simulated() };
+    let hello = Hello::serving("a", "cpu", ModelFacts::simulated());
     let tensor = Tensor::new([1, 2], vec![0.5, 1.5]).expect("a tensor");
     let answer = tessera_proto::Answer::Tensors(vec![tensor.clone()]);
     let outcome = Outcome {
@@ -53,7 +53,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     };
     let keep = ToWorker::Keep { digest: tessera_proto::Digest::of(&tensor), tensor: tensor.into() };
     let jobs = [plain, picture, decode].map(|spec| wire::JobSpec::from(spec).encode_to_vec());
-    let told = [FromWorker::Hello(hello), FromWorker::Outcome(outcome)];
+    let told = [FromWorker::Hello(Box::new(hello)), FromWorker::Outcome(outcome)];
     let told = told.map(|message| wire::FromWorker::from(message).encode_to_vec());
     let mut all = [jobs.to_vec(), told.to_vec()].concat();
     all.push(wire::ToWorker::from(keep).encode_to_vec());

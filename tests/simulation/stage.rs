@@ -84,6 +84,7 @@ fn add_worker(sim: &mut Sim<'_>, name: String, machine: &Machine) {
         name: name.clone(),
         device: machine.device.parse().expect("a device"),
         model: None,
+        fetch: None,
         access: None,
         upscalers: Vec::new(),
         onnxruntime: None,

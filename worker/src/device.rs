@@ -175,7 +175,11 @@ async fn serve(mut runner: impl Runner, way: Way) {
     loop {
         // All that was said is heard before the next task begins, so that a withdrawn one does not.
         while waiting.is_empty() || !inbox.is_empty() || inbox.is_closed() {
-            let Some(order) = inbox.recv().await else { return };
+            let Some(order) = inbox.recv().await else {
+                // Before the outcomes' end is seen: who waits for that wants the device's memory.
+                drop(runner);
+                return;
+            };
             obey(order, &mut runner, &mut waiting, &outcomes).await;
         }
         let Some(next) = waiting.front() else { continue };

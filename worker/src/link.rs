@@ -1,9 +1,11 @@
 //! The worker's stream to the coordinator: tasks in, outcomes and heartbeats out.
 
+mod models;
+
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tessera_proto::{
-    ConvertError, Digest, FromWorker, Hello, Outcome, ToWorker, limits,
+    ContentHash, ConvertError, Digest, FromWorker, Hello, Outcome, ToWorker, limits,
     wire::{self, fleet_client::FleetClient},
 };
 use tokio::sync::mpsc;
@@ -14,6 +16,8 @@ use crate::{
     device::{Device, Gone, Order},
     heartbeat,
 };
+
+pub(crate) use models::{Error as LibraryError, Library};
 
 /// Messages that wait to be sent: outcomes of the tasks in hand, and heartbeats.
 const OUTBOX: usize = 8;
@@ -85,6 +89,12 @@ pub enum Error {
         /// Its name.
         expected: Digest,
     },
+    /// A worker that gets a model was told to get another one.
+    #[error("the coordinator asked for two models at a time")]
+    Twice,
+    /// A worker that gets no models was told to.
+    #[error("the coordinator asked for a model, though this worker fetches none")]
+    Unasked,
     /// The first message was not a welcome.
     #[error("the coordinator did not say welcome")]
     NoWelcome,
@@ -98,6 +108,21 @@ pub enum Error {
 pub(crate) struct Link {
     outbox: mpsc::Sender<FromWorker>,
     inbox: tonic::Streaming<wire::ToWorker>,
+    library: Library,
+    /// Tasks that were not answered yet.
+    in_hand: usize,
+}
+
+/// Why tasks are not passed on any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The coordinator has hung up.
+    HungUp,
+    /// It wants this model to be served instead.
+    Serve {
+        /// The model.
+        model: ContentHash,
+    },
 }
 
 // === impl Link ===
@@ -113,11 +138,12 @@ impl Link {
         F: Future<Output = Result<Channel, Error>>,
     {
         let channel = connect(endpoint(url)?).await?;
+        let library = Library::new(channel.clone());
         let mut client = FleetClient::new(channel)
             .max_decoding_message_size(limits::FLEET_MESSAGE)
             .max_encoding_message_size(limits::FLEET_MESSAGE);
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        outbox.try_send(FromWorker::Hello(hello)).expect("a new channel has room");
+        outbox.try_send(FromWorker::Hello(Box::new(hello))).expect("a new channel has room");
         let messages = ReceiverStream::new(messages).map(wire::FromWorker::from);
         let mut inbox = client.attend(messages).await.map_err(refused)?.into_inner();
         let Some(ToWorker::Welcome { worker, heartbeat }) = next(&mut inbox).await? else {
@@ -125,42 +151,89 @@ impl Link {
         };
         tracing::info!(%worker, "attending");
         tokio::spawn(heartbeat::beat(heartbeat, outbox.clone()));
-        Ok(Self { outbox, inbox })
+        Ok(Self { outbox, inbox, library, in_hand: 0 })
     }
 
-    /// Passes tasks to the device and its outcomes back until the coordinator hangs up.
+    /// The models of the coordinator at the other end.
+    pub(crate) fn library(&self) -> Library {
+        self.library.clone()
+    }
+
+    /// Says hello anew: the worker serves another model from now on, or has found that it cannot.
+    pub(crate) async fn renew(&self, hello: Hello) {
+        // A stream that is closed is noticed where it is read.
+        let _ = self.outbox.send(FromWorker::Hello(Box::new(hello))).await;
+    }
+
+    /// Passes tasks to the device and its outcomes back until the coordinator hangs up or wants another model.
     pub(crate) async fn serve(
         &mut self,
         device: &Device,
         outcomes: &mut mpsc::Receiver<Outcome>,
-    ) -> Result<(), Error> {
+    ) -> Result<Word, Error> {
+        self.serve_while(device, outcomes, |_| true).await.map(|word| word.unwrap_or(Word::HungUp))
+    }
+
+    /// The same until all tasks in hand are answered: `None` then.
+    pub(crate) async fn finish(
+        &mut self,
+        device: &Device,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+    ) -> Result<Option<Word>, Error> {
+        self.serve_while(device, outcomes, |in_hand| 0 < in_hand).await
+    }
+
+    /// Reads on while there is no device: nothing is sent to it meanwhile.
+    pub(crate) async fn hold(&mut self) -> Result<Word, Error> {
         loop {
+            match next(&mut self.inbox).await? {
+                None => return Ok(Word::HungUp),
+                Some(ToWorker::Leave) => return Err(Error::Drained),
+                Some(ToWorker::Serve { .. }) => return Err(Error::Twice),
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn serve_while(
+        &mut self,
+        device: &Device,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+        goes_on: impl Fn(usize) -> bool,
+    ) -> Result<Option<Word>, Error> {
+        while goes_on(self.in_hand) {
             let message = tokio::select! {
                 // An outcome makes room for what the messages ask for, and there are few.
                 biased;
                 outcome = outcomes.recv() => {
                     let outcome = outcome.ok_or(Gone)?;
+                    self.in_hand = self.in_hand.saturating_sub(1);
                     if self.outbox.send(FromWorker::Outcome(outcome)).await.is_err() {
-                        return Ok(());
+                        return Ok(Some(Word::HungUp));
                     }
                     continue;
                 }
                 message = next(&mut self.inbox) => message?,
             };
             let order = match message {
-                None => return Ok(()),
+                None => return Ok(Some(Word::HungUp)),
+                Some(ToWorker::Serve { model }) => return Ok(Some(Word::Serve { model })),
                 Some(ToWorker::Welcome { .. }) => continue,
                 Some(ToWorker::Keep { digest, tensor }) if Digest::of(&tensor) == digest => {
                     Order::Keep { digest, tensor: Arc::unwrap_or_clone(tensor) }
                 }
                 Some(ToWorker::Keep { digest, .. }) => return Err(Error::Digest { expected: digest }),
                 Some(ToWorker::Forget { digest }) => Order::Forget { digest },
-                Some(ToWorker::Assign(assignment)) => Order::Run(assignment),
+                Some(ToWorker::Assign(assignment)) => {
+                    self.in_hand += 1;
+                    Order::Run(assignment)
+                }
                 Some(ToWorker::Withdraw { lease, stop }) => Order::Withdraw { lease, stop },
                 Some(ToWorker::Leave) => return Err(Error::Drained),
             };
             device.tell(order)?;
         }
+        Ok(None)
     }
 
     /// Says goodbye, finishes the task in hand and waits for the coordinator to hang up.
@@ -174,8 +247,8 @@ impl Link {
         loop {
             match self.serve(device, outcomes).await {
                 // It is on its way.
-                Err(Error::Drained) => {}
-                ended => return ended,
+                Err(Error::Drained) | Ok(Word::Serve { .. }) => {}
+                ended => return ended.map(drop),
             }
         }
     }
@@ -202,7 +275,7 @@ pub(crate) async fn enroll(
 impl Error {
     /// Whether it may be gone at the next attempt.
     pub(crate) const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::NoWelcome)
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::NoWelcome | Self::Twice)
     }
 }
 

@@ -13,6 +13,7 @@ mod graph_file;
 mod hash;
 mod hash_cache;
 mod layout;
+mod parcel;
 mod stages;
 mod upscaler;
 
@@ -24,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use tessera_proto::{ModelFacts, facts as proto_facts};
+use tessera_proto::{ModelFacts, facts as proto_facts, manifest};
 
 use crate::{
     engine::{Network, Vae},
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub use hash_cache::HashCache;
+pub use parcel::parcel;
 
 /// A model folder that was looked through and fits.
 #[derive(Debug, Clone)]
@@ -161,6 +163,23 @@ pub enum Error {
         /// What is wrong with it.
         source: graph::Error,
     },
+    /// Something that is not sent: what it leads to may be anything.
+    #[error("{} is a symbolic link or no plain file: put the file itself there", path.display())]
+    NotPlain {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The files are no model that is sent.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// Weights that are none of the model's files.
+    #[error("{} keeps its weights in {name:?}, which is none of the model's files", file.display())]
+    WeightsElsewhere {
+        /// The graph.
+        file: PathBuf,
+        /// Where its weights are, relative to its folder.
+        name: String,
+    },
     /// An upscaler's path that leads to no file.
     #[error("{} is no file: name the ONNX file of an upscaler", path.display())]
     UpscalerFile {
@@ -220,6 +239,17 @@ impl ModelFolder {
             facts,
             stages,
         })
+    }
+
+    /// The same, called otherwise than its folder.
+    ///
+    /// # Errors
+    /// No model may be called so.
+    pub fn called(self, name: &str) -> Result<Self, Error> {
+        let draft = proto_facts::Draft { name: name.to_owned(), ..self.facts.into_draft() };
+        let facts = ModelFacts::new(draft);
+        let facts = facts.map_err(|source| Error::Facts { folder: self.root.clone(), source })?;
+        Ok(Self { facts, ..self })
     }
 
     /// The folder's real path.

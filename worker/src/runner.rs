@@ -22,6 +22,10 @@ pub(crate) struct ModelRunner {
     stages: HashMap<Vae, Box<dyn Stages>>,
 }
 
+/// Runs nothing: there is no model yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoModel;
+
 /// How prompts become tokens.
 #[derive(Debug)]
 pub(crate) enum Texts {
@@ -111,6 +115,21 @@ impl Runner for ModelRunner {
 impl std::fmt::Debug for ModelRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ModelRunner").field("kept", &self.kept.len()).finish_non_exhaustive()
+    }
+}
+
+// === impl NoModel ===
+
+impl Runner for NoModel {
+    fn keep(&mut self, _: Digest, _: Tensor) {}
+
+    fn forget(&mut self, _: Digest) {}
+
+    fn forget_all(&mut self) {}
+
+    fn run(&mut self, _: Work) -> Result<Ran, Failure> {
+        let message = "this worker has no model yet".to_owned();
+        Err(Failure { kind: FailureKind::Engine, message })
     }
 }
 

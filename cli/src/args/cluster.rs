@@ -272,9 +272,18 @@ pub(crate) struct WorkerArgs {
     /// End when standard input does
     #[arg(long, hide = true)]
     pub(crate) leash: bool,
-    /// Model folder (default: $TESSERA_MODEL, else the demo model; not needed by sim devices)
+    /// Model folder (default: $TESSERA_MODEL, else the demo model; not needed by sim devices, nor with --fetch-models)
     #[arg(short, long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// Serve whatever model the cluster's jobs need, fetched from the coordinator, which got it with `tessera model push`
+    ///
+    /// A worker may begin with a --model of its own. What was fetched stays in $TESSERA_HOME/cache/models, and each file
+    /// is checked against its hash before it is used.
+    #[arg(long, conflicts_with = "upscaler")]
+    pub(crate) fetch_models: bool,
+    /// Most that --fetch-models keeps on the disk, GiB; what was not used for longest goes first
+    #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) model_cache: u64,
     /// Upscaling network that the model shall have besides those of its upscalers/; may be given several times
     ///
     /// Jobs name it without path and ending. It counts as part of the model: workers with other files serve another model.

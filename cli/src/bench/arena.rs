@@ -82,6 +82,7 @@ impl Arena {
                 name: format!("device-{}", index + 1),
                 device: device.parse().map_err(Failure::usage)?,
                 model: None,
+                fetch: None,
                 access: None,
                 upscalers: Vec::new(),
                 onnxruntime: None,

@@ -1,5 +1,8 @@
 //! `tessera model inspect`: a model folder in, what it says about itself out.
 
+mod kept;
+mod push;
+
 use std::{fmt, path::Path};
 
 use serde::Serialize;
@@ -11,6 +14,9 @@ use crate::{
     exit::Failure,
     output::{Output, Style},
 };
+
+pub(super) use kept::{list, remove};
+pub(super) use push::push;
 
 /// A model folder, for people and scripts.
 #[derive(Debug, Serialize)]

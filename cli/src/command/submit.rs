@@ -2,7 +2,7 @@
 
 mod several;
 
-use tessera_proto::{WorkerStatus, job::ModelRef};
+use tessera_proto::{RegisteredModel, WorkerStatus, job::ModelRef};
 
 use crate::{
     args::SubmitArgs,
@@ -49,14 +49,39 @@ async fn one(args: &SubmitArgs, watch: bool, output: &Output) -> Result<(), Fail
 /// Says which of these models no worker serves, so that their jobs do not begin.
 async fn say_waits(client: &mut Client, wanted: &[ModelRef], output: &Output) -> Result<(), Failure> {
     let workers = client.workers().await?;
-    let waiting = wanted.iter().filter(|model| !workers.iter().any(|worker| model.is(&worker.model)));
-    waiting.for_each(|model| output.note(waits(model, &workers)));
+    // A job that names none gets the only one there is.
+    let kept = if workers.iter().any(|worker| worker.fetches) { client.models().await? } else { Vec::new() };
+    let serves = |worker: &WorkerStatus, model: &ModelRef| {
+        let hash = named(model, &kept).map(|kept| kept.hash.to_string());
+        hash.map_or_else(
+            || worker.model.as_ref().is_some_and(|facts| model.is(facts)),
+            |hash| hash == worker.model_hash,
+        )
+    };
+    let waiting = wanted.iter().filter(|model| !workers.iter().any(|worker| serves(worker, model)));
+    waiting.for_each(|model| match named(model, &kept) {
+        Some(kept) => {
+            output.note(format_args!("a worker fetches model {:?} first: the job waits for it", kept.name))
+        }
+        None => output.note(waits(model, &workers)),
+    });
     Ok(())
+}
+
+/// The model that the cluster keeps under a job's name for it, or the only one.
+fn named<'a>(model: &ModelRef, kept: &'a [RegisteredModel]) -> Option<&'a RegisteredModel> {
+    match (model, kept) {
+        (ModelRef::Any, [only]) => Some(only),
+        (ModelRef::Any, _) => None,
+        (ModelRef::Name(name), kept) => kept.iter().find(|kept| kept.name == *name),
+        (ModelRef::Hash(hash), kept) => kept.iter().find(|kept| kept.hash.bytes() == hash),
+    }
 }
 
 /// Why a job with this model does not begin.
 fn waits(model: &ModelRef, workers: &[WorkerStatus]) -> String {
-    let mut models: Vec<&str> = workers.iter().map(|worker| worker.model_name.as_str()).collect();
+    let serving = workers.iter().filter(|worker| worker.model.is_some());
+    let mut models: Vec<&str> = serving.map(|worker| worker.model_name.as_str()).collect();
     models.sort_unstable();
     models.dedup();
     let there = match (models.as_slice(), model) {

@@ -4,7 +4,7 @@ mod host;
 
 use std::time::Duration;
 
-use tessera_worker::{Error, LinkError, engine::DeviceSpec};
+use tessera_worker::{Error, Fetch, LinkError, engine::DeviceSpec};
 
 use crate::{
     access::{Access, Target},
@@ -33,8 +33,9 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
         value => seconds("--patience", value).map_err(Failure::usage)?,
     };
     let simulated = matches!(device, DeviceSpec::Simulated { .. });
+    let fetch = fetch(&args)?;
     let model = match args.model {
-        None if simulated => None,
+        None if simulated || fetch.is_some() => None,
         None => Some(default_model::find(&environment).map_err(Failure::usage)?),
         given => given,
     };
@@ -44,6 +45,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
         name: args.name.unwrap_or_else(tessera_worker::default_name),
         device,
         model,
+        fetch,
         upscalers: args.upscaler,
         onnxruntime: args.onnxruntime,
         fuse: !args.no_fuse,
@@ -60,6 +62,17 @@ pub(super) async fn run(args: WorkerArgs) -> Result<(), Failure> {
         Some(result) => result.map_err(failure),
         None => Err(Failure::failed(anyhow::anyhow!("the task in hand did not end within {GRACE:?}"))),
     }
+}
+
+/// Where models are put that the worker fetches, if it does.
+fn fetch(args: &WorkerArgs) -> Result<Option<Fetch>, Failure> {
+    if !args.fetch_models {
+        return Ok(None);
+    }
+    let home = tessera_worker::home().ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!("there is no home folder to keep models in: set TESSERA_HOME"))
+    })?;
+    Ok(Some(Fetch { cache: home.join("cache/models"), limit: args.model_cache << 30 }))
 }
 
 /// How the worker is admitted, where the coordinator asks for that.

@@ -89,16 +89,19 @@ impl Planning {
     /// # Errors
     /// No worker serves the model, or the model cannot do the job.
     pub(crate) fn on(self, workers: &[WorkerStatus]) -> Result<Planned, Error> {
-        let mut serving: Vec<&WorkerStatus> =
-            workers.iter().filter(|worker| self.spec.model.is(&worker.model)).collect();
+        let mut serving: Vec<(&WorkerStatus, &ModelFacts)> = workers
+            .iter()
+            .filter_map(|worker| Some((worker, worker.model.as_ref()?)))
+            .filter(|(_, model)| self.spec.model.is(model))
+            .collect();
         let facts = match (&self.facts, serving.first()) {
             (Some(facts), _) => facts.clone(),
-            (None, Some(worker)) => worker.model.clone(),
+            (None, Some((_, model))) => ModelFacts::clone(model),
             (None, None) => return Err(Error::NotServed { model: called(&self.spec.model) }),
         };
         let mut names: Vec<String> = Vec::new();
-        for worker in &serving {
-            if worker.model.hash != facts.hash && !names.contains(&worker.model_name) {
+        for (worker, model) in &serving {
+            if model.hash != facts.hash && !names.contains(&worker.model_name) {
                 names.push(worker.model_name.clone());
             }
         }
@@ -106,9 +109,9 @@ impl Planning {
             names.insert(0, facts.name.clone());
             return Err(Error::WhichModel { names });
         }
-        serving.retain(|worker| worker.model.hash == facts.hash);
+        serving.retain(|(_, model)| model.hash == facts.hash);
         let plan = Plan::new(&self.spec, &facts, self.given)?;
-        let mut devices: Vec<Device> = serving.into_iter().map(known).collect();
+        let mut devices: Vec<Device> = serving.into_iter().map(|(worker, _)| known(worker)).collect();
         if let Some(class) = forecast::tile_call(&plan) {
             let said = (1..).zip(&self.times).map(|(number, &took)| Device::of(number, class, took));
             devices.extend(said);

@@ -4,6 +4,7 @@ mod dispatch;
 mod figures;
 mod files;
 mod keeping;
+mod models;
 mod progress;
 mod waiting;
 mod workers;
@@ -27,11 +28,12 @@ use super::{
 };
 use crate::{
     Options, clock,
-    fleet::{Fleet, TaskNumber},
+    fleet::{Fleet, TaskNumber, Worker},
     metrics::Meters,
     render::{Action, Checkpoint, Job, Place, Plan, Source},
     store::Artifacts,
 };
+use models::KeptModels;
 
 /// All jobs and all workers.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub(super) struct State {
     armed: Option<Instant>,
     /// What happens is counted.
     meters: Meters,
+    /// The models that workers can fetch.
+    kept_models: KeptModels,
     /// Whether it is over.
     stopped: bool,
     /// Tensors of jobs that all workers shall have soon; what is more urgent goes first.
@@ -104,6 +108,7 @@ impl State {
             heard: None,
             armed: None,
             meters,
+            kept_models: KeptModels::default(),
             stopped: false,
             shared: Vec::new(),
         }
@@ -139,6 +144,7 @@ impl State {
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
             Command::Kept(kept) => self.heed(kept, now),
+            Command::Models(models) => self.keep_models(models, now),
             Command::Turn => {}
             Command::Tick => self.tick(now),
             Command::Stop { reply } => self.stop(reply, now),
@@ -193,8 +199,8 @@ impl State {
 
     /// The plan of a job, where a worker serves its model.
     fn planned(&self, spec: &JobSpec, source: &Source) -> Result<Option<Plan>, Error> {
-        let mut models: Vec<_> = self.fleet.workers().map(|(_, worker)| worker.model()).collect();
-        models.retain(|facts| spec.model.is(facts));
+        let mut models: Vec<_> = self.fleet.workers().filter_map(|(_, worker)| worker.model()).collect();
+        models.retain(|facts| self.kept_models.means(&spec.model, facts));
         models.sort_by_key(|facts| facts.hash);
         models.dedup_by_key(|facts| facts.hash);
         if 1 < models.len() {
@@ -266,6 +272,7 @@ impl State {
                 && entry.pinned.is_none()
                 && worker_wait < entry.ledger.age(now)
                 && !self.is_served(entry)
+                && !self.can_be_fetched(entry)
         };
         let ids = self.by_age();
         let is_late = |id: &JobId| self.jobs.get(id).is_some_and(late);
@@ -280,6 +287,7 @@ impl State {
         ids.into_iter().for_each(|id| self.refresh(id, now));
         self.keep(now);
         self.begin_waiting(now);
+        self.call_up(now);
     }
 
     /// All jobs, oldest first: ids are drawn, and what is done to each must not depend on that.
@@ -312,7 +320,8 @@ impl State {
             return;
         };
         let model = entry.model();
-        let serving = self.fleet.workers().filter(|(_, worker)| Some(worker.model().hash) == model).count();
+        let serves = |worker: &Worker| model.is_some() && worker.model_hash() == model;
+        let serving = self.fleet.workers().filter(|(_, worker)| serves(worker)).count();
         entry.refresh(u32::try_from(serving).unwrap_or(u32::MAX), now);
     }
 

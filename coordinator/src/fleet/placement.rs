@@ -99,7 +99,7 @@ impl Fleet {
 
     /// What a worker shall take.
     fn choose(&self, id: WorkerId, room: Room, now: Instant) -> Option<&Need> {
-        let model = self.workers.get(&id)?.model().hash;
+        let model = self.workers.get(&id)?.model_hash()?;
         let wait = match room {
             Room::Now => Some(0.0),
             Room::Soon(wait) => Some(wait),
@@ -163,8 +163,8 @@ impl Fleet {
 
     /// Workers that take tasks of the same model, itself among them.
     fn peers(&self, worker: &Worker) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        let model = worker.model().hash;
-        let same = move |worker: &Worker| worker.model().hash == model && worker.serves();
+        let model = worker.model_hash();
+        let same = move |worker: &Worker| worker.model_hash() == model && worker.serves();
         self.workers.iter().filter(move |(_, other)| same(other)).map(|(&id, worker)| (id, worker))
     }
 

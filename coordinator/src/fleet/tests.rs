@@ -10,7 +10,7 @@ use super::*;
 const JOB: JobId = JobId::new(1);
 
 fn hello(name: &str) -> Hello {
-    Hello { name: name.into(), device: "sim:1".into(), model: ModelFacts::simulated() }
+    Hello::serving(name, "sim:1", ModelFacts::simulated())
 }
 
 const CLASS: Class = Class { kind: Kind::Denoise, part: 2, shape: [1, 4, 96, 96] };

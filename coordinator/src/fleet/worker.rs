@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tessera_proto::{Digest, Hello, LeaseId, ModelFacts, Speed};
+use tessera_proto::{ContentHash, Digest, FetchFailure, Hello, LeaseId, ModelFacts, Speed};
 
 use super::{
     IN_HAND,
@@ -34,6 +34,8 @@ const UNKNOWN: f64 = 0.05;
 #[derive(Debug)]
 pub struct Worker {
     hello: Hello,
+    /// When it said hello, for the last time.
+    came: Instant,
     pub(super) last_seen: Instant,
     /// When it last ended a task, whether that still counted or not.
     last_outcome: Option<Instant>,
@@ -60,6 +62,11 @@ pub(super) enum Conduct {
     Serving,
     /// It finishes what it has, and goes.
     Draining,
+    /// It finishes what it has, and gets this model.
+    Fetching {
+        /// The model.
+        model: ContentHash,
+    },
     /// Its answers cannot be trusted.
     Quarantined {
         /// What it has done.
@@ -95,6 +102,7 @@ impl Worker {
     pub(super) fn new(hello: Hello, now: Instant) -> Self {
         Self {
             hello,
+            came: now,
             last_seen: now,
             last_outcome: None,
             hands: Vec::new(),
@@ -127,10 +135,43 @@ impl Worker {
         self.device().split(':').next().unwrap_or_default()
     }
 
-    /// The model it serves.
+    /// The model it serves; one that fetches may have none yet.
     #[must_use]
-    pub const fn model(&self) -> &ModelFacts {
-        &self.hello.model
+    pub const fn model(&self) -> Option<&ModelFacts> {
+        self.hello.model.as_ref()
+    }
+
+    /// Content hash of its model.
+    #[must_use]
+    pub fn model_hash(&self) -> Option<[u8; 32]> {
+        self.model().map(|facts| facts.hash)
+    }
+
+    /// Whether it serves whatever model it is told to.
+    #[must_use]
+    pub const fn fetches(&self) -> bool {
+        self.hello.fetches
+    }
+
+    /// The model that it gets now.
+    #[must_use]
+    pub const fn fetching(&self) -> Option<ContentHash> {
+        match self.standing {
+            Conduct::Fetching { model } => Some(model),
+            _ => None,
+        }
+    }
+
+    /// What it could not get, by its last hello.
+    #[must_use]
+    pub fn failures(&self) -> &[FetchFailure] {
+        &self.hello.failures
+    }
+
+    /// When it said hello, for the last time.
+    #[must_use]
+    pub const fn came(&self) -> Instant {
+        self.came
     }
 
     /// Tasks in its hands.
@@ -168,7 +209,7 @@ impl Worker {
     pub fn quarantine(&self) -> Option<&str> {
         match &self.standing {
             Conduct::Quarantined { why } => Some(why),
-            Conduct::Serving | Conduct::Draining => None,
+            Conduct::Serving | Conduct::Draining | Conduct::Fetching { .. } => None,
         }
     }
 

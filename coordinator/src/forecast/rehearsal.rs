@@ -77,8 +77,7 @@ impl Rehearsal {
         let mut fleet = Fleet::default();
         fleet.admit(JOB, Standing::default());
         let enlist = |device: &Device| {
-            let hello =
-                Hello { name: device.name.clone(), device: device.device.clone(), model: facts.clone() };
+            let hello = Hello::serving(device.name.clone(), device.device.clone(), facts.clone());
             let worker = fleet.enlist(hello, origin);
             Machine { worker, waiting: VecDeque::new(), running: None }
         };

@@ -88,7 +88,7 @@ impl Fleet for FleetService {
 async fn hello(inbox: &mut Streaming<wire::FromWorker>) -> Result<Hello, Status> {
     let first = inbox.message().await?.ok_or(Error::Missing("hello"))?;
     match FromWorker::try_from(first).map_err(Error::from)? {
-        FromWorker::Hello(hello) => Ok(hello),
+        FromWorker::Hello(hello) => Ok(*hello),
         _ => Err(Error::Missing("hello").into()),
     }
 }

@@ -2,29 +2,24 @@
 
 use std::pin::Pin;
 
-use bytes::Bytes;
 use tessera_proto::{
-    JobId, JobSpec, limits,
+    JobId, JobSpec,
     wire::{self, jobs_server::Jobs},
 };
-use tokio::{
-    runtime::Handle as Runtime,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use super::status::Error;
+use super::{
+    pieces::{self, apart},
+    status::Error,
+};
 use crate::{
     actor::Handle,
     render::Source,
     security::{Caller, Credential, Role},
     store::Stored,
-    threads,
 };
-
-/// Chunks of an artifact that are read ahead.
-const READ_AHEAD: usize = 4;
 
 /// Answers users.
 #[derive(Debug)]
@@ -126,8 +121,9 @@ impl Jobs for JobsService {
     ) -> Result<Response<Self::FetchStream>, Status> {
         let caller = caller(&request);
         let stored = self.artifact(request.into_inner(), caller.as_ref()).await?;
-        let (chunks, stream) = mpsc::channel(READ_AHEAD);
-        tokio::spawn(read(stored, chunks));
+        let (chunks, stream) = mpsc::channel(pieces::READ_AHEAD);
+        let chunk = |data, total| wire::FetchChunk { data, total };
+        tokio::spawn(pieces::read(stored, chunk, chunks));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -173,37 +169,6 @@ async fn until_final(
             changed = statuses.changed() => if changed.is_err() { return },
             // A client that hung up must not be remembered until the job's next change.
             () = answers.closed() => return,
-        }
-    }
-}
-
-/// Runs what reads or decodes a file.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    threads::compute(&Runtime::current(), work).await.map_err(|_| Error::Background)
-}
-
-/// Reads an artifact into chunks until it ends or nobody listens.
-async fn read(mut stored: Stored, chunks: mpsc::Sender<Result<wire::FetchChunk, Status>>) {
-    let (mut offset, total) = (0, stored.total());
-    loop {
-        let next = move || {
-            let data = stored.read(offset, limits::FETCH_CHUNK);
-            (stored, data)
-        };
-        let data;
-        (stored, data) = match apart(next).await {
-            Ok(read) => read,
-            Err(error) => return drop(chunks.send(Err(error.into())).await),
-        };
-        let chunk = match data {
-            Ok(data) if data.is_empty() => return,
-            Ok(data) => Ok(wire::FetchChunk { data: Bytes::from(data), total }),
-            Err(error) => Err(Error::from(error).into()),
-        };
-        offset += chunk.as_ref().map_or(0, |chunk| chunk.data.len() as u64);
-        let failed = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || failed {
-            return;
         }
     }
 }

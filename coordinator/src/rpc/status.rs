@@ -1,9 +1,9 @@
 //! Our errors as gRPC statuses: the one match.
 
-use tessera_proto::{ConvertError, JobId};
+use tessera_proto::{ContentHash, ConvertError, JobId};
 use tonic::Status;
 
-use crate::{actor, render, security};
+use crate::{actor, render, security, store::ModelsError};
 
 /// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,18 @@ pub(super) enum Error {
     Artifact(#[from] std::io::Error),
     #[error("target {text:?} of the trigger is no number above 0")]
     Target { text: String },
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    #[error("a blob has at most {limit} bytes, this one {size}")]
+    BlobSize { size: u64, limit: u64 },
+    #[error("the blob {hash} was announced with {announced} bytes, {received} came")]
+    BlobShort { hash: ContentHash, announced: u64, received: u64 },
+    #[error("what came as the blob {hash} has another content: push the model again")]
+    BlobContent { hash: ContentHash },
+    #[error("nothing more of the blob {hash} came within {seconds} s")]
+    BlobLate { hash: ContentHash, seconds: u64 },
+    #[error("too many blobs are being received ({limit} at a time): try again later")]
+    BlobBusy { limit: usize },
     #[error("a background task ended unexpectedly")]
     Background,
     #[error("this coordinator asks for no certificates: connect with http://")]
@@ -39,7 +51,13 @@ impl From<Error> for Status {
             Error::Actor(actor::Error::UnknownJob { .. } | actor::Error::UnknownWorker { .. }) => {
                 Self::not_found(text)
             }
-            Error::Actor(actor::Error::Queue { .. } | actor::Error::Full { .. }) => {
+            Error::Models(ModelsError::Unknown { .. }) => Self::not_found(text),
+            Error::Models(ModelsError::Lacking { .. } | ModelsError::Damaged { .. }) => {
+                Self::failed_precondition(text)
+            }
+            Error::Models(ModelsError::Io(_)) => Self::internal(text),
+            Error::BlobLate { .. } => Self::deadline_exceeded(text),
+            Error::Actor(actor::Error::Queue { .. } | actor::Error::Full { .. }) | Error::BlobBusy { .. } => {
                 Self::resource_exhausted(text)
             }
             Error::Actor(actor::Error::NoArtifact { .. }) => Self::failed_precondition(text),
@@ -47,6 +65,9 @@ impl From<Error> for Status {
             | Error::Message(_)
             | Error::Missing(_)
             | Error::Target { .. }
+            | Error::BlobSize { .. }
+            | Error::BlobShort { .. }
+            | Error::BlobContent { .. }
             | Error::User { .. }
             | Error::Registry(
                 security::RegistryError::Name { .. }

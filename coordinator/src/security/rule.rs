@@ -20,6 +20,9 @@ pub(super) fn of(path: &str) -> Rule {
         ("/grpc.health.v1.Health", _) => Rule::Open,
         ("/tessera.v1.Fleet", "Enroll") => Rule::Any(&[Role::Worker]),
         ("/tessera.v1.Fleet", _) => Rule::Certificate(Role::Worker),
+        ("/tessera.v1.Models", "List") => Rule::Any(&Role::ALL),
+        ("/tessera.v1.Models", "Get" | "Manifest") => Rule::Any(&[Role::Worker, Role::Admin]),
+        ("/tessera.v1.Models", _) => Rule::Any(&[Role::Admin]),
         ("/tessera.v1.Jobs", "Drain") => Rule::Any(&[Role::Admin]),
         ("/tessera.v1.Jobs", _) => Rule::Any(&[Role::Submit, Role::Admin]),
         _ => Rule::Any(&Role::ALL),
@@ -71,6 +74,20 @@ mod tests {
         );
         assert!(!allowed("/tessera.v1.Jobs/Submit").contains(&(Kind::Token, Role::Worker)));
         assert!(allowed("/tessera.v1.Jobs/Submit").contains(&(Kind::Token, Role::Submit)));
+        for call in ["Lacking", "Put", "Register", "Remove", "What"] {
+            let path = format!("/tessera.v1.Models/{call}");
+            assert_eq!(
+                allowed(&path),
+                [(Kind::Token, Role::Admin), (Kind::Certificate, Role::Admin)],
+                "{path}"
+            );
+        }
+        for call in ["Get", "Manifest"] {
+            let allowed = allowed(&format!("/tessera.v1.Models/{call}"));
+            assert!(allowed.contains(&(Kind::Certificate, Role::Worker)), "{call}");
+            assert!(!allowed.contains(&(Kind::Token, Role::Submit)), "{call}");
+        }
+        assert_eq!(allowed("/tessera.v1.Models/List").len(), 6);
         for path in ["", "/", "nonsense", "/tessera.v1.Jobs2/Submit", "/tessera.v1.Jobs/x/Submit"] {
             assert_ne!(of(path), Rule::Open, "{path:?}");
         }

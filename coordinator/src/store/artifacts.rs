@@ -32,6 +32,11 @@ impl Artifacts {
         Ok(Self { depot: Depot::open(place.unwrap_or(&own))?, temporary })
     }
 
+    /// Where the files lie, and where those are made that go into a bucket.
+    pub(super) const fn places(&self) -> (&Depot, &TempDir) {
+        (&self.depot, &self.temporary)
+    }
+
     /// An artifact of a job whose picture is of this format.
     ///
     /// # Errors

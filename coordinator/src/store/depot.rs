@@ -60,6 +60,26 @@ impl Depot {
         }
     }
 
+    /// The files of a place beneath this one, `name` being one part of a path. A folder is there only once it was
+    /// [made](Self::make).
+    pub(super) fn below(&self, name: &str) -> Self {
+        match self {
+            Self::Folder(folder) => Self::Folder(folder.join(name)),
+            Self::Bucket(bucket) => Self::Bucket(bucket.below(name)),
+        }
+    }
+
+    /// Makes the folder, if it is one and absent.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn make(&self) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => fs::create_dir_all(folder),
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
     /// Whether a file in the making lies where it will be: what is left of one is to be swept there.
     pub(super) const fn is_folder(&self) -> bool {
         matches!(self, Self::Folder(_))
@@ -119,6 +139,21 @@ impl Depot {
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
+        }
+    }
+
+    /// Bytes of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// The disk or the network fails.
+    pub(super) fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        let size = match self {
+            Self::Folder(folder) => fs::metadata(folder.join(name)).map(|metadata| metadata.len()),
+            Self::Bucket(bucket) => bucket.size(name),
+        };
+        match size {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            size => size.map(Some),
         }
     }
 

@@ -122,7 +122,7 @@ impl Cluster {
 
     /// One more device.
     pub(crate) fn join(&mut self, device: Device) {
-        let hello = Hello { name: "m".into(), device: "sim:1".into(), model: ModelFacts::simulated() };
+        let hello = Hello::serving("m", "sim:1", ModelFacts::simulated());
         let worker = self.fleet.enlist(hello, self.instant());
         self.machines.push(Machine { device, worker, waiting: VecDeque::new(), running: None });
         self.hand_out();

@@ -4,16 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Error, choice::FromNumber, required};
 use crate::{
-    Answer, Assignment, CONTRACT, Failure, FailureKind, FromWorker, Hello, LeaseId, Outcome, Tensor,
-    ToWorker, WorkerId, wire,
+    Answer, Assignment, CONTRACT, Failure, FailureKind, FetchFailure, FromWorker, Hello, LeaseId, Outcome,
+    Tensor, ToWorker, WorkerId, wire,
 };
 
 impl From<FromWorker> for wire::FromWorker {
     fn from(message: FromWorker) -> Self {
         use wire::from_worker::Message;
         let message = match message {
-            FromWorker::Hello(Hello { name, device, model }) => {
-                Message::Hello(wire::Hello { contract: CONTRACT, name, device, model: Some(model.into()) })
+            FromWorker::Hello(hello) => {
+                let Hello { name, device, model, fetches, failures } = *hello;
+                let (model, failures) =
+                    (model.map(Into::into), failures.into_iter().map(Into::into).collect());
+                Message::Hello(wire::Hello { contract: CONTRACT, name, device, model, fetches, failures })
             }
             FromWorker::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
             FromWorker::Outcome(outcome) => Message::Outcome(outcome.into()),
@@ -30,7 +33,7 @@ impl TryFrom<wire::FromWorker> for FromWorker {
         use wire::from_worker::Message;
         let wire::FromWorker { message } = message;
         Ok(match required("from_worker.message", message)? {
-            Message::Hello(hello) => Self::Hello(hello.try_into()?),
+            Message::Hello(hello) => Self::Hello(Box::new(hello.try_into()?)),
             Message::Heartbeat(wire::Heartbeat {}) => Self::Heartbeat,
             Message::Outcome(outcome) => Self::Outcome(outcome.try_into()?),
             Message::Goodbye(wire::Goodbye {}) => Self::Goodbye,
@@ -42,11 +45,28 @@ impl TryFrom<wire::Hello> for Hello {
     type Error = Error;
 
     fn try_from(message: wire::Hello) -> Result<Self, Error> {
-        let wire::Hello { contract, name, device, model } = message;
+        let wire::Hello { contract, name, device, model, fetches, failures } = message;
         if contract != CONTRACT {
             return Err(Error::Contract { theirs: contract, ours: CONTRACT });
         }
-        Ok(Self { name, device, model: required("hello.model", model)?.try_into()? })
+        let model = if fetches { model } else { Some(required("hello.model", model)?) };
+        let failures = failures.into_iter().map(FetchFailure::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { name, device, model: model.map(TryInto::try_into).transpose()?, fetches, failures })
+    }
+}
+
+impl From<FetchFailure> for wire::FetchFailure {
+    fn from(FetchFailure { model, message }: FetchFailure) -> Self {
+        Self { model_hash: model.into(), message }
+    }
+}
+
+impl TryFrom<wire::FetchFailure> for FetchFailure {
+    type Error = Error;
+
+    fn try_from(message: wire::FetchFailure) -> Result<Self, Error> {
+        let wire::FetchFailure { model_hash, message } = message;
+        Ok(Self { model: model_hash.try_into()?, message })
     }
 }
 
@@ -112,6 +132,7 @@ impl From<ToWorker> for wire::ToWorker {
                 Message::Withdraw(wire::Withdraw { lease: lease.get(), stop })
             }
             ToWorker::Leave => Message::Leave(wire::Leave {}),
+            ToWorker::Serve { model } => Message::Serve(wire::Serve { model_hash: model.into() }),
         };
         Self { message: Some(message) }
     }
@@ -146,6 +167,7 @@ impl TryFrom<wire::ToWorker> for ToWorker {
                 Self::Withdraw { lease: LeaseId::new(lease), stop }
             }
             Message::Leave(wire::Leave {}) => Self::Leave,
+            Message::Serve(wire::Serve { model_hash }) => Self::Serve { model: model_hash.try_into()? },
         })
     }
 }

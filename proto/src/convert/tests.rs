@@ -72,10 +72,17 @@ fn outcomes_survive_the_wire() {
 
 #[test]
 fn facts_survive_the_wire_and_versions_must_agree() {
-    let hello = Hello { name: "a".into(), device: "cpu".into(), model: ModelFacts::simulated() };
-    let message = wire::FromWorker::from(FromWorker::Hello(hello.clone()));
+    let failures = vec![FetchFailure { model: ContentHash::new([3; 32]), message: "no room".into() }];
+    let model = Some(ModelFacts::simulated());
+    let hello = Hello { name: "a".into(), device: "cpu".into(), model, fetches: true, failures };
+    let message = wire::FromWorker::from(FromWorker::Hello(Box::new(hello.clone())));
     let Some(wire::from_worker::Message::Hello(mut message)) = message.message else { panic!("not a hello") };
     assert_eq!(Hello::try_from(message.clone()), Ok(hello));
+    message.model = None;
+    assert_eq!(Hello::try_from(message.clone()).unwrap().model, None, "it may come later");
+    message.fetches = false;
+    let error = Hello::try_from(message.clone()).unwrap_err().to_string();
+    assert!(error.contains("hello.model"), "{error}");
     message.contract = 0;
     assert!(Hello::try_from(message).unwrap_err().to_string().contains("contract version 0"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Error, choice::FromNumber, required};
+use super::{Error, choice::FromNumber};
 use crate::{Class, Kind, Speed, WorkerId, WorkerStatus, wire};
 
 impl From<WorkerStatus> for wire::WorkerStatus {
@@ -17,9 +17,12 @@ impl From<WorkerStatus> for wire::WorkerStatus {
             tasks_done: status.tasks_done,
             last_seen_ms: status.last_seen_ms,
             speeds: status.speeds.into_iter().map(Into::into).collect(),
-            model: Some(status.model.into()),
+            model: status.model.map(Into::into),
             draining: status.draining,
             quarantine: status.quarantine.unwrap_or_default(),
+            fetches: status.fetches,
+            fetching: status.fetching.map(|model| model.to_string()).unwrap_or_default(),
+            failure: status.failure.unwrap_or_default(),
         }
     }
 }
@@ -41,7 +44,11 @@ impl TryFrom<wire::WorkerStatus> for WorkerStatus {
             model,
             draining,
             quarantine,
+            fetches,
+            fetching,
+            failure,
         } = message;
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
             worker: WorkerId::new(worker),
             name,
@@ -53,8 +60,11 @@ impl TryFrom<wire::WorkerStatus> for WorkerStatus {
             last_seen_ms,
             speeds: speeds.into_iter().map(Speed::try_from).collect::<Result<_, _>>()?,
             draining,
-            quarantine: Some(quarantine).filter(|why| !why.is_empty()),
-            model: required("worker_status.model", model)?.try_into()?,
+            quarantine: said(quarantine),
+            model: model.map(TryInto::try_into).transpose()?,
+            fetches,
+            fetching: said(fetching).map(|hash| hash.parse()).transpose()?,
+            failure: said(failure),
         })
     }
 }

@@ -14,8 +14,8 @@ use super::{SIMULATED, start, undisturbed};
 /// Attends until the coordinator hangs up, and answers every task with a tensor of another shape.
 async fn lie(url: String) {
     let (says, messages) = tokio::sync::mpsc::channel(8);
-    let hello = Hello { name: "liar".into(), device: "sim:0".into(), model: ModelFacts::simulated() };
-    says.send(FromWorker::Hello(hello)).await.expect("a receiver");
+    let hello = Hello::serving("liar", "sim:0", ModelFacts::simulated());
+    says.send(FromWorker::Hello(Box::new(hello))).await.expect("a receiver");
     let mut fleet = FleetClient::connect(url).await.expect("the coordinator listens");
     let messages = ReceiverStream::new(messages).map(wire::FromWorker::from);
     let mut hears = fleet.attend(messages).await.expect("it is welcome").into_inner();

@@ -26,8 +26,8 @@ const EDGE: [&str; 6] = [
     "proto/",
     "coordinator/src/lib.rs",
     "coordinator/src/rpc",
-    "worker/src/link.rs",
-    "cli/src/client.rs",
+    "worker/src/link",
+    "cli/src/client",
     "tests/",
 ];
 

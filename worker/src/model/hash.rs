@@ -1,18 +1,15 @@
 //! The content hash of a model folder: its files in, 32 bytes out.
 //!
-//! BLAKE3 over, for each file in the order of their names: the name with `/` between its parts, a zero byte, and the
-//! BLAKE3 hash of the contents. Only what makes the model counts: the folders of its parts, with weights stored beside
-//! the graphs, and `model_index.json`; a README or a picture beside them changes nothing.
+//! How it follows from them, [`manifest::model_hash`] says. Only what makes the model counts: the folders of its parts,
+//! with weights stored beside the graphs, and `model_index.json`; a README or a picture beside them changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tessera_proto::manifest::{self, INDEX, PARTS};
 
 use super::layout::Layout;
 use super::{Error, HashCache};
 use crate::engine::Network;
-
-/// The folders that make a model.
-const PARTS: [&str; 7] =
-    ["scheduler", "text_encoder", "tokenizer", "unet", "upscalers", "vae_decoder", "vae_encoder"];
 
 /// Most files of a folder: exporters that store each weight in its own file write some thousand.
 const MAX_FILES: usize = 100_000;
@@ -25,11 +22,7 @@ const MAX_DEPTH: usize = 4;
 /// # Errors
 /// A file cannot be read or leads out of the folder; there are too many.
 pub(super) fn of_folder(layout: &Layout, hashes: &HashCache) -> Result<[u8; 32], Error> {
-    let mut names = vec!["model_index.json".to_owned()];
-    for part in PARTS {
-        collect(layout, part, MAX_DEPTH, &mut names)?;
-    }
-    let mut files: Vec<_> = names.into_iter().map(|name| (layout.root().join(&name), name)).collect();
+    let mut files = files(layout)?;
     // Upscalers from elsewhere count as if they lay in the folder.
     for (network, file) in layout.graphs() {
         if let Network::Upscaler(name) = network
@@ -39,13 +32,25 @@ pub(super) fn of_folder(layout: &Layout, hashes: &HashCache) -> Result<[u8; 32],
         }
     }
     files.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
-    let mut hasher = blake3::Hasher::new();
+    let mut hashed = Vec::new();
     for (path, name) in files {
         let hash = hashes.of_file(&path).map_err(|source| Error::Unreadable { path, source })?;
-        hasher.update(name.as_bytes()).update(&[0]).update(&hash);
+        hashed.push((name, hash));
     }
     hashes.save();
-    Ok(*hasher.finalize().as_bytes())
+    Ok(manifest::model_hash(hashed.iter().map(|(name, hash)| (name.as_str(), hash))))
+}
+
+/// The files of the folder that make the model: their paths, and their names in it.
+///
+/// # Errors
+/// As [`of_folder`].
+pub(super) fn files(layout: &Layout) -> Result<Vec<(PathBuf, String)>, Error> {
+    let mut names = vec![INDEX.to_owned()];
+    for part in PARTS {
+        collect(layout, part, MAX_DEPTH, &mut names)?;
+    }
+    Ok(names.into_iter().map(|name| (layout.root().join(&name), name)).collect())
 }
 
 /// Adds the files below `relative`, without hidden ones.

@@ -103,6 +103,10 @@ fn flags(args: &WorkerArgs, device: &DeviceSpec, name: &str) -> Vec<String> {
         path.iter().for_each(|path| add(flag, path.display().to_string()));
     }
     args.upscaler.iter().for_each(|path| add("--upscaler", path.display().to_string()));
+    add("--model-cache", args.model_cache.to_string());
+    if args.fetch_models {
+        flags.push("--fetch-models".to_owned());
+    }
     if args.no_fuse {
         flags.push("--no-fuse".to_owned());
     }

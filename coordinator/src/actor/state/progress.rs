@@ -21,7 +21,8 @@ impl State {
     pub(super) fn said(&mut self, worker: WorkerId, message: FromWorker, now: Instant) {
         self.fleet.heard(worker, now);
         match message {
-            FromWorker::Hello(_) | FromWorker::Heartbeat => {}
+            FromWorker::Hello(hello) => self.renewed(worker, *hello, now),
+            FromWorker::Heartbeat => {}
             FromWorker::Goodbye => {
                 for lease in self.fleet.drain(worker) {
                     self.tell(worker, ToWorker::Withdraw { lease, stop: false });

@@ -71,11 +71,11 @@ impl State {
     }
 
     /// The model that a job runs on, if a worker serves it: a job that has begun stays with its model.
-    fn serving(&self, entry: &Entry) -> Option<&ModelFacts> {
-        let mut models = self.fleet.workers().map(|(_, worker)| worker.model());
+    pub(super) fn serving(&self, entry: &Entry) -> Option<&ModelFacts> {
+        let mut models = self.fleet.workers().filter_map(|(_, worker)| worker.model());
         match (entry.pinned, &entry.spec) {
             (Some(hash), _) => models.find(|facts| facts.hash == hash),
-            (None, Some(spec)) => models.find(|facts| spec.model.is(facts)),
+            (None, Some(spec)) => models.find(|facts| self.kept_models.means(&spec.model, facts)),
             (None, None) => None,
         }
     }

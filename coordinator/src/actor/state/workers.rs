@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tessera_proto::{Hello, ToWorker, WorkerId, WorkerStatus};
+use tessera_proto::{ContentHash, FetchFailure, Hello, ToWorker, WorkerId, WorkerStatus};
 use tokio::sync::mpsc;
 
 use super::State;
@@ -16,9 +16,11 @@ impl State {
         tracing::info!(
             name = hello.name,
             device = hello.device,
-            model = hello.model.name,
+            model = hello.model.as_ref().map(|facts| &facts.name),
+            fetches = hello.fetches,
             "worker connected"
         );
+        complain(&hello);
         self.meters.came((&hello.name, &hello.device));
         let worker = self.fleet.enlist(hello, now);
         let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
@@ -29,10 +31,23 @@ impl State {
         worker
     }
 
+    /// A worker that was told to get a model says hello anew: with it, or with why not.
+    pub(super) fn renewed(&mut self, worker: WorkerId, hello: Hello, now: Instant) {
+        let model = hello.model.as_ref().map(|facts| facts.name.clone());
+        complain(&hello);
+        if self.fleet.renew(worker, hello, now) {
+            tracing::info!(%worker, model, "a worker serves another model");
+            self.last_outcomes.remove(&worker);
+            self.introduce(worker);
+            self.begin_waiting(now);
+        }
+    }
+
     /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do.
     pub(super) fn introduce(&mut self, worker: WorkerId) {
         let Some(facts) = self.fleet.worker(worker) else { return };
-        for entry in self.jobs.values_mut().filter(|entry| entry.model() == Some(facts.model().hash)) {
+        let model = facts.model_hash();
+        for entry in self.jobs.values_mut().filter(|entry| model.is_some() && entry.model() == model) {
             entry.ledger.introduce(worker, facts.name(), facts.device());
         }
     }
@@ -75,13 +90,20 @@ impl State {
     }
 }
 
+/// Says what a worker could not get.
+fn complain(hello: &Hello) {
+    for FetchFailure { model, message } in &hello.failures {
+        tracing::warn!(name = hello.name, %model, message, "a worker could not get a model");
+    }
+}
+
 fn status(id: WorkerId, worker: &Worker, now: Instant) -> WorkerStatus {
     WorkerStatus {
         worker: id,
         name: worker.name().to_owned(),
         device: worker.device().to_owned(),
-        model_name: worker.model().name.clone(),
-        model_hash: worker.model().hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        model_name: worker.model().map(|facts| facts.name.clone()).unwrap_or_default(),
+        model_hash: worker.model_hash().map(|hash| ContentHash::new(hash).to_string()).unwrap_or_default(),
         tasks_in_hand: u32::try_from(worker.in_hand() + usize::from(worker.runs_in_vain()))
             .unwrap_or(u32::MAX),
         tasks_done: worker.tasks_done(),
@@ -89,7 +111,10 @@ fn status(id: WorkerId, worker: &Worker, now: Instant) -> WorkerStatus {
         speeds: worker.speeds(),
         draining: worker.is_draining(),
         quarantine: worker.quarantine().map(str::to_owned),
-        model: worker.model().clone(),
+        model: worker.model().cloned(),
+        fetches: worker.fetches(),
+        fetching: worker.fetching(),
+        failure: worker.failures().first().map(|failure| failure.message.clone()),
     }
 }
 

@@ -48,6 +48,11 @@ impl Bucket {
         Ok(Self { store: store.into(), prefix, runtime: Handle::current() })
     }
 
+    /// What lies beneath a part of a path.
+    pub(super) fn below(&self, name: &str) -> Self {
+        Self { prefix: self.path(name), ..self.clone() }
+    }
+
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         let payload = PutPayload::from(bytes);
         self.wait(async { self.store.put(&self.path(name), payload).await }).map(drop)

@@ -22,11 +22,12 @@ const DEMO: &str =
 
 fn main() -> ExitCode {
     let mut figures = Figures::default();
-    let demo = Render::new("a red house by a river at noon, green meadow, flowers, autumn trees, mountains, clouds")
-        .model(&model::demo())
-        .args(["--workers", "cpu:1,cpu:1"])
-        .flags(DEMO)
-        .rendered();
+    let demo =
+        Render::new("a red house by a river at noon, green meadow, flowers, autumn trees, mountains, clouds")
+            .model(&model::demo())
+            .args(["--workers", "cpu:1,cpu:1"])
+            .flags(DEMO)
+            .rendered();
     judge("demo job, cpu:1 cpu:1", &demo, &mut figures);
     let simulated =
         Render::simulated("sim:20,sim:20").flags("--steps 5 --hires-steps 10 --scale 4 --tile 64").rendered();

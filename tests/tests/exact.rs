@@ -92,7 +92,8 @@ fn any_number_of_workers_encodes_the_same_bytes() {
 
 /// One latent of 80x64 latent px, 640x512 px, of a picture as the demo model is meant to draw them, decoded by it.
 fn demo(flags: &str) -> Rendered {
-    let render = Render::new("a red house at noon, green meadow, pine trees").model(&model::demo()).flags(flags);
+    let render =
+        Render::new("a red house at noon, green meadow, pine trees").model(&model::demo()).flags(flags);
     let flags = "--width 160 --height 128 --steps 12 --cfg 4 --scale 4 --upscaler lanczos --denoise 0.3 --hires-steps 10";
     render.flags(flags).args(["--workers", "cpu:1,cpu:1"]).dump().rendered()
 }

@@ -7,7 +7,7 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::root;
+use crate::{report, root};
 
 /// Variables that would change what the program does; its home, where the libraries lie, is not among them.
 const FOREIGN: [&str; 4] = ["TESSERA_MODEL", "TESSERA_COORDINATOR", "TESSERA_LOG", "CUDA_VISIBLE_DEVICES"];
@@ -29,6 +29,21 @@ pub fn command() -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// The ONNX Runtime that the program finds by itself, for one that shall have a home of its own.
+///
+/// # Panics
+/// It finds none.
+#[must_use]
+pub fn library() -> PathBuf {
+    let checked = command().args(["doctor", "--json"]).output().expect("the program starts");
+    let lines = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let named = |line: &str| {
+        let detail = report::parse(line)["detail"].as_str().unwrap_or_default().to_owned();
+        detail.split(": ").find(|word| word.contains("onnxruntime")).map(PathBuf::from)
+    };
+    lines.lines().find_map(named).unwrap_or_else(|| panic!("doctor names no library: {checked:?}"))
 }
 
 /// Runs cargo: tests of one package do not build the executables of another.

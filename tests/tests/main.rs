@@ -16,6 +16,7 @@ mod interrupt;
 mod logs;
 mod manual;
 mod metadata;
+mod models;
 mod observed;
 mod overhead;
 mod parity;

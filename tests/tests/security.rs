@@ -182,3 +182,32 @@ fn a_drained_worker_ends_its_task_and_goes() {
     assert_eq!(watched.code, Some(0), "the other one finishes: {watched:?}");
     drop(two);
 }
+
+#[test]
+fn an_admin_gives_models_and_a_worker_with_a_certificate_fetches_them() {
+    let guarded = Guarded::start(&[]);
+    let (admin, alice) = (guarded.token("admin", "root"), guarded.token("submit", "alice"));
+    let join = guarded.token("worker", "farm");
+    let folder = tessera_tests::model::tiny();
+    let push = ["model", "push", folder.to_str().expect("a plain path")];
+    for token in [&alice, &join] {
+        let sentence = guarded.refused(Some(token), &push);
+        assert!(sentence.contains("is not enough for this: it is for admin"), "{sentence}");
+    }
+    assert!(guarded.refused(None, &push).contains("this cluster asks for a token"));
+    assert!(!guarded.cluster.artifacts().join("models").exists(), "nothing came of it");
+    let pushed = guarded.run(Some(&admin), &push);
+    assert_eq!(pushed.code, Some(0), "{pushed:?}");
+    for token in [&alice, &join, &admin] {
+        let listed = guarded.run(Some(token), &["model", "list"]);
+        assert!(listed.stdout.contains("tiny-sd15"), "{listed:?}");
+    }
+    assert!(guarded.refused(Some(&alice), &["model", "remove", "tiny-sd15"]).contains("it is for admin"));
+
+    let (home, identity) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut worker = guarded.command(Some(&join), &["worker", "--device", "cpu:1", "--fetch-models"]);
+    worker.env("TESSERA_HOME", home.path()).arg("--identity").arg(identity.path());
+    let _worker = Running::start(worker.arg("--onnxruntime").arg(program::library()));
+    guarded.have_workers(&admin, 1);
+    guarded.submit(&alice, &["--model", "tiny-sd15", "--watch"]);
+}

@@ -8,9 +8,9 @@ use prost::Message;
 
 use super::*;
 use crate::{
-    Answer, Assignment, Class, Digest, Failure, FailureKind, FromWorker, Guidance, Hello, JobSpec, Kind,
-    LeaseId, ModelFacts, Moments, Outcome, Part, Rect, Segment, Source, Speed, Tensor, ToWorker, Work,
-    WorkerId, WorkerStatus,
+    Answer, Assignment, Class, ContentHash, Digest, Failure, FailureKind, FetchFailure, FromWorker, Guidance,
+    Hello, JobSpec, Kind, LeaseId, ModelFacts, Moments, Outcome, Part, Rect, Segment, Source, Speed, Tensor,
+    ToWorker, Work, WorkerId, WorkerStatus,
     job::{self, Size, Target},
     wire,
 };
@@ -174,7 +174,10 @@ fn workers_and_what_they_take_survive_the_wire() {
         speeds: vec![Speed { class, took: Duration::from_micros(86_123) }, Speed::default()],
         draining: true,
         quarantine: Some("its device is at fault".into()),
-        model: ModelFacts::simulated(),
+        model: Some(ModelFacts::simulated()),
+        fetches: true,
+        fetching: Some(ContentHash::new([5; 32])),
+        failure: Some("no room".into()),
     };
     let message = wire::WorkerStatus::from(sent.clone());
     assert_eq!(WorkerStatus::try_from(message.clone()), Ok(sent));
@@ -183,7 +186,8 @@ fn workers_and_what_they_take_survive_the_wire() {
         change(&mut message);
         WorkerStatus::try_from(message).unwrap_err().to_string()
     };
-    assert_eq!(refused(|message| message.model = None), "message field worker_status.model is missing");
+    let no_hash = refused(|message| message.fetching = "../x".into());
+    assert!(no_hash.contains("is no content hash"), "{no_hash}");
     assert_eq!(
         refused(|message| message.speeds[0].shape.push(1)),
         "message field speed.shape is out of range"

@@ -14,6 +14,7 @@ use tessera_tests::{
     program,
     render::Render,
     report,
+    s3::S3,
 };
 
 /// How long anything here may take.
@@ -152,6 +153,64 @@ fn a_model_outlives_its_coordinator() {
     let _worker = fetching(&cluster, home.path(), "remote");
     let job = ok(cluster.run(&words(&["submit", "a cat", "--model", "tiny-sd15"])));
     fetched(&cluster, job.trim(), home.path());
+}
+
+#[test]
+fn a_file_that_the_coordinator_has_no_more_as_it_was_is_not_believed() {
+    let cluster = Cluster::start(&[]);
+    ok(push(&cluster, &model::tiny(), &[]));
+    let blobs = fs::read_dir(cluster.artifacts().join("models/blobs")).expect("blobs");
+    let blobs: Vec<PathBuf> = blobs.map(|entry| entry.expect("a blob").path()).collect();
+    let size = |path: &PathBuf| fs::metadata(path).expect("a blob").len();
+    let largest = blobs.iter().max_by_key(|path| size(path)).expect("a blob");
+    let mut bytes = fs::read(largest).expect("a blob");
+    bytes[1000] ^= 1;
+    fs::write(largest, bytes).expect("a blob");
+
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let worker = fetching(&cluster, home.path(), "remote");
+    let job = ok(cluster.run(&words(&["submit", "a cat", "--model", "tiny-sd15"])));
+    worker.complaint(LIMIT, |line| line.contains("sent another content of"));
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let [workers, jobs] = ["workers", "jobs"].map(|list| ok(cluster.run(&[list, "--json"])));
+        let (worker, status) = (report::parse(workers.trim()), report::parse(jobs.trim()));
+        let [failure, paused] =
+            [&worker["failure"], &status["paused"]].map(|text| text.as_str().unwrap_or_default());
+        if failure.contains("sent another content of") && paused.contains("which a worker could not get") {
+            assert_eq!((&worker["model_name"], &status["state"]), (&"".into(), &"waiting".into()));
+            break;
+        }
+        assert!(Instant::now() < deadline, "{workers} {jobs}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let kept = fs::read_dir(home.path().join("cache/models/folders")).expect("the cache").count();
+    assert_eq!(kept, 0, "no folder is made of it");
+    ok(cluster.run(&["cancel", job.trim()]));
+}
+
+#[test]
+fn a_bucket_keeps_models() {
+    let server = S3::start();
+    let cluster = Cluster::start_in(&["--artifacts", "s3://tessera/farm"], server.variables());
+    ok(push(&cluster, &model::tiny(), &[]));
+    let stored = server.list("farm/models/");
+    assert!(stored.contains("farm/models/blobs/") && stored.contains("farm/models/names/"), "{stored}");
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let _worker = fetching(&cluster, home.path(), "remote");
+    let job = ok(cluster.run(&words(&["submit", "a cat", "--model", "tiny-sd15"])));
+    let watched = Running::start(&mut cluster.command(&["watch", job.trim()])).wait(LIMIT);
+    assert_eq!(watched.code, Some(0), "{watched:?}");
+    ok(cluster.run(&["model", "remove", "tiny-sd15"]));
+    assert!(!server.list("farm/models/").contains("<Key>"), "{}", server.list("farm/models/"));
+}
+
+#[test]
+fn a_simulated_worker_fetches_nothing() {
+    let cluster = Cluster::start(&[]);
+    let ended = cluster.run(&["worker", "--device", "sim:1", "--fetch-models"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.error(), "simulated devices run no files: leave --fetch-models out");
 }
 
 /// What a push of a folder that was changed is told; the coordinator has nothing of it.

@@ -186,6 +186,8 @@ fn workers_and_what_they_take_survive_the_wire() {
         change(&mut message);
         WorkerStatus::try_from(message).unwrap_err().to_string()
     };
+    let no_model = refused(|message| (message.model, message.fetches) = (None, false));
+    assert_eq!(no_model, "message field worker_status.model is missing");
     let no_hash = refused(|message| message.fetching = "../x".into());
     assert!(no_hash.contains("is no content hash"), "{no_hash}");
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Error, choice::FromNumber};
+use super::{Error, choice::FromNumber, required};
 use crate::{Class, Kind, Speed, WorkerId, WorkerStatus, wire};
 
 impl From<WorkerStatus> for wire::WorkerStatus {
@@ -48,6 +48,8 @@ impl TryFrom<wire::WorkerStatus> for WorkerStatus {
             fetching,
             failure,
         } = message;
+        // As in its hello.
+        let model = if fetches { model } else { Some(required("worker_status.model", model)?) };
         let said = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Self {
             worker: WorkerId::new(worker),

@@ -75,15 +75,26 @@ impl State {
             }
             self.tell(worker, ToWorker::Serve { model });
         }
-        let needs = |entry: &Entry| self.needed(entry).filter(|model| self.fleet.is_fetched(*model));
         let waiting = self.jobs.iter().filter(|(_, entry)| matches!(entry.phase, Phase::Waiting { .. }));
-        let fetched: Vec<_> =
-            waiting.filter(|(_, entry)| needs(entry).is_some()).map(|(&id, _)| id).collect();
-        for id in fetched {
-            if let Some(entry) = self.jobs.get_mut(&id) {
-                entry.pause(Some("waiting for a worker that fetches the model"));
+        let told: Vec<_> = waiting.filter_map(|(&id, entry)| Some((id, self.hindrance(entry)?))).collect();
+        for (id, why) in told {
+            if self.may_begin(id)
+                && let Some(entry) = self.jobs.get_mut(&id)
+            {
+                entry.pause(Some(&why));
             }
         }
+    }
+
+    /// Why a waiting job's model is not there yet.
+    fn hindrance(&self, entry: &Entry) -> Option<String> {
+        let model = self.needed(entry).filter(|model| self.kept_models.has(*model))?;
+        if self.fleet.is_fetched(model) {
+            return Some("waiting for a worker that fetches the model".to_owned());
+        }
+        let mut failures = self.fleet.workers().flat_map(|(_, worker)| worker.failures());
+        let failure = failures.find(|failure| failure.model == model)?;
+        Some(format!("waiting for the model, which a worker could not get: {}", failure.message))
     }
 
     /// The models that open jobs need, those of urgent and of old ones first.

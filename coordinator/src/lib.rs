@@ -53,7 +53,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::C
 use url::Url;
 
 use actor::{Handle, Past};
-use metrics::Meters;
+use metrics::{Meters, Spans};
 use rpc::{FleetService, JobsService, ModelsService, ScalerService, keep_current};
 use security::{Authority, Door, Registry, Security};
 use store::{Archive, ArchiveError, Artifacts, Database, Jobs, Models, Shelf};
@@ -92,6 +92,8 @@ pub struct Options {
     /// Folder of the authority that vouches for us and our workers; callers need TLS and a credential then. `None` =
     /// everybody who reaches us may everything.
     pub tls: Option<PathBuf>,
+    /// URL of a collector that is told what tasks and jobs have ended: OpenTelemetry's protocol (OTLP) over gRPC.
+    pub collector: Option<String>,
 }
 
 /// Where jobs are kept that outlive their coordinator.
@@ -130,6 +132,14 @@ pub enum Error {
     /// The tokens are kept in the job store, and there is none.
     #[error("callers can be told apart only with a job store")]
     NoStore,
+    /// No collector can be at this URL.
+    #[error("the collector {url:?} cannot be told anything: {error}")]
+    Collector {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        error: opentelemetry_otlp::ExporterBuildError,
+    },
     /// Reflection cannot be set up.
     #[error("the reflection service cannot be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -161,6 +171,7 @@ impl Default for Options {
             durable: None,
             checkpoint: Duration::from_secs(5),
             tls: None,
+            collector: None,
         }
     }
 }
@@ -202,6 +213,7 @@ pub struct Opened {
     past: Option<Past>,
     security: Option<Arc<Security>>,
     observers: Option<TcpListener>,
+    spans: Spans,
 }
 
 /// Opens folders and job store: what cannot be used is known before anybody is told where to connect.
@@ -226,7 +238,11 @@ pub async fn open(options: Options) -> Result<Opened, Error> {
             Some(Arc::new(Security { authority, registry }))
         }
     };
-    Ok(Opened { options, artifacts, past, security, observers: None })
+    let spans = match &options.collector {
+        Some(url) => Spans::to(url).map_err(|error| Error::Collector { url: url.clone(), error })?,
+        None => Spans::default(),
+    };
+    Ok(Opened { options, artifacts, past, security, observers: None, spans })
 }
 
 // === impl Opened ===
@@ -258,8 +274,8 @@ impl Opened {
     where
         C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
     {
-        let Self { options, artifacts, past, security, observers } = self;
-        let meters = Meters::default();
+        let Self { options, artifacts, past, security, observers, spans } = self;
+        let meters = Meters::default().told(spans);
         let (artifacts, shared) = (Arc::new(artifacts), is_shared(&options));
         let models = Models::new(Arc::clone(&artifacts));
         let actor = Handle::start(options, artifacts, past, meters.clone());

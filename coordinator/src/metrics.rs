@@ -5,17 +5,24 @@
 
 mod page;
 mod server;
+mod spans;
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
 
 use prometheus_client::metrics::{
     counter::Counter,
     family::Family,
     histogram::{Histogram, exponential_buckets},
 };
-use tessera_proto::JobState;
+use tessera_proto::{JobId, JobState};
+
+use crate::report::TaskTimes;
 
 pub(crate) use server::serve;
+pub(crate) use spans::Spans;
 
 /// A label and its value.
 type Label = (&'static str, String);
@@ -32,6 +39,7 @@ pub(crate) struct Meters {
     ended: Family<[Label; 1], Counter>,
     tasks: Family<[Label; 2], Counter>,
     busy: Family<[Label; 2], Counter<f64, AtomicU64>>,
+    spans: Arc<Spans>,
 }
 
 /// Why a task is run again.
@@ -59,6 +67,7 @@ impl Default for Meters {
             ended: Family::default(),
             tasks: Family::default(),
             busy: Family::default(),
+            spans: Arc::default(),
         };
         // A counter that appears with its first event cannot show that event as growth.
         for why in [Again::Failed, Again::Lost] {
@@ -98,9 +107,25 @@ impl Meters {
         self.refused.inc();
     }
 
-    /// A job is over.
-    pub(crate) fn ended(&self, state: JobState) {
+    /// Also tells a collector what tasks and jobs have ended.
+    pub(crate) fn told(self, spans: Spans) -> Self {
+        Self { spans: Arc::new(spans), ..self }
+    }
+
+    /// A job is over that was submitted so long ago.
+    pub(crate) fn ended(
+        &self,
+        job: JobId,
+        (state, failure): (JobState, Option<&str>),
+        (age, now): (Duration, Instant),
+    ) {
         self.ended.get_or_create(&state_label(state)).inc();
+        self.spans.job(job, (age, now), state, failure);
+    }
+
+    /// A task's result counts.
+    pub(crate) fn accepted(&self, job: JobId, times: &TaskTimes, worker: (&str, &str)) {
+        self.spans.task(job, times, worker);
     }
 
     /// A worker has ended a task, and was inside networks for so long.

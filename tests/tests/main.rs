@@ -4,6 +4,7 @@ mod bad_input;
 mod batch;
 mod canvas_8k;
 mod cluster;
+mod collector;
 mod compare;
 mod durable;
 mod exact;

@@ -240,6 +240,12 @@ pub(crate) struct CoordinatorArgs {
     /// complains of; no prompt, user or secret. /healthz answers 200, or 503 with the reason while nothing can be stored.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
+    /// Also tell an OpenTelemetry collector at this URL when each task and job ran, e.g. http://127.0.0.1:4317
+    ///
+    /// OTLP over gRPC. A job is a trace, the job's id twice is the trace's; a task is a span with its stage, tile, step, worker,
+    /// device and time inside networks. No prompt, user or secret is sent.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
     /// Fail a job when no worker with its model has connected after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) worker_wait: f64,

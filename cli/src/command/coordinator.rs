@@ -112,6 +112,7 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
             .map_err(Failure::usage)?,
         checkpoint: seconds("--checkpoint", args.checkpoint).map_err(Failure::usage)?,
         tls: tls(args)?,
+        collector: args.otlp.clone(),
         queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
         user_jobs: args.user_jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         ..default

@@ -304,8 +304,9 @@ impl State {
 
     fn end(&mut self, id: JobId, state: JobState, failure: Option<JobFailure>, now: Instant) {
         self.withdraw(id);
-        self.meters.ended(state);
         if let Some(entry) = self.jobs.get_mut(&id) {
+            let said = failure.as_ref().map(|failure| failure.message.as_str());
+            self.meters.ended(id, (state, said), (entry.ledger.age(now), now));
             let (status, files) = entry.end(state, failure, now);
             match &self.keeper {
                 Some(keeper) => keeper.order(Order::End { job: id, status: Box::new(status), files }),

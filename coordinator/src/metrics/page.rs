@@ -42,8 +42,18 @@ fn states(registry: &mut Registry, figures: &Figures) {
 
 /// What has happened so far.
 fn events(registry: &mut Registry, meters: &Meters, figures: &Figures) {
-    let Meters { dispatch, checkpoint, checkpoint_bytes, store_errors, retries, refused, ended, tasks, busy } =
-        meters;
+    let Meters {
+        dispatch,
+        checkpoint,
+        checkpoint_bytes,
+        store_errors,
+        retries,
+        refused,
+        ended,
+        tasks,
+        busy,
+        spans: _,
+    } = meters;
     let (stale, duplicates) = (ConstCounter::new(figures.stale), ConstCounter::new(figures.duplicates));
     registry.register("jobs_ended", "Jobs that are over, by how they ended", ended.clone());
     registry.register("dispatch_seconds", "From a result to the next task on its way", dispatch.clone());
@@ -90,9 +100,9 @@ fn signed(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use tessera_proto::JobState;
+    use tessera_proto::{JobId, JobState};
 
     use super::*;
     use crate::{fleet::Load, metrics::Again};
@@ -109,7 +119,7 @@ mod tests {
         meters.store_failed();
         meters.again(Again::Lost);
         meters.refused();
-        meters.ended(JobState::Done);
+        meters.ended(JobId::new(1), (JobState::Done, None), (Duration::ZERO, Instant::now()));
         meters.worked(("a \"quoted\" name", "cuda:0"), Duration::from_millis(1500));
         let figures = Figures {
             jobs: OpenJobs { waiting: 3, running: 2, ..OpenJobs::default() },

@@ -108,6 +108,9 @@ impl State {
             tessera_coordinator::Error::Authority(error) => {
                 Failure::usage(anyhow!("--tls: {error}; `tessera init` makes what it needs"))
             }
+            error @ tessera_coordinator::Error::Collector { .. } => {
+                Failure::usage(anyhow!("--otlp: {error}"))
+            }
             error => Failure::failed(error),
         }
     }

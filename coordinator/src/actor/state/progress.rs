@@ -56,7 +56,7 @@ impl State {
             Ok(answer) => {
                 let place = job.place(number);
                 let bytes = answer.byte_len() as u64;
-                entry.ledger.task_done(TaskTimes {
+                let times = TaskTimes {
                     task: number,
                     place,
                     worker,
@@ -65,7 +65,11 @@ impl State {
                     before,
                     busy,
                     bytes,
-                });
+                };
+                entry.ledger.task_done(times);
+                if let Some(worker) = self.fleet.worker(worker) {
+                    self.meters.accepted(id, &times, (worker.name(), worker.device()));
+                }
                 self.convict(&lease);
                 let busy_ms = 1e3 * busy.as_secs_f64();
                 tracing::trace!(%worker, job = %id, task = number.0, busy_ms, "task done");

@@ -205,6 +205,25 @@ fn a_bucket_keeps_models() {
     assert!(!server.list("farm/models/").contains("<Key>"), "{}", server.list("farm/models/"));
 }
 
+/// The folder that a worker serves and the model that is kept may have one name.
+#[test]
+fn a_name_means_what_is_kept_only_where_somebody_can_get_it() {
+    let cluster = Cluster::start(&["--worker-wait", "5"]).with_workers(&["sim:0"], None);
+    ok(push(&cluster, &model::tiny(), &["--name", "sim"]));
+    let run = || cluster.run(&words(&["submit", "a cat", "--model", "sim", "--watch", "--json"]));
+    ok(run());
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let _worker = fetching(&cluster, home.path(), "remote");
+    ok(run());
+    let workers = ok(cluster.run(&["workers", "--json"]));
+    let done = |name: &str| {
+        let of_name = |worker: &serde_json::Value| worker["name"] == name;
+        let worker = workers.lines().map(report::parse).find(of_name).expect("a worker");
+        worker["tasks_done"].as_u64()
+    };
+    assert!(Some(0) < done("worker-0") && Some(0) < done("remote"), "{workers}");
+}
+
 #[test]
 fn a_simulated_worker_fetches_nothing() {
     let cluster = Cluster::start(&[]);

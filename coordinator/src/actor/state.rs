@@ -200,7 +200,7 @@ impl State {
     /// The plan of a job, where a worker serves its model.
     fn planned(&self, spec: &JobSpec, source: &Source) -> Result<Option<Plan>, Error> {
         let mut models: Vec<_> = self.fleet.workers().filter_map(|(_, worker)| worker.model()).collect();
-        models.retain(|facts| self.kept_models.means(&spec.model, facts));
+        models.retain(|facts| self.means(&spec.model, facts));
         models.sort_by_key(|facts| facts.hash);
         models.dedup_by_key(|facts| facts.hash);
         if 1 < models.len() {

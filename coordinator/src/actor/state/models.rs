@@ -7,7 +7,7 @@ use tessera_proto::{ContentHash, ModelFacts, RegisteredModel, ToWorker, job::Mod
 use super::State;
 use crate::{
     actor::entry::{Entry, Phase},
-    fleet::Demand,
+    fleet::{Demand, Worker},
 };
 
 /// The models that workers can fetch, by name.
@@ -40,15 +40,6 @@ impl KeptModels {
     fn has(&self, model: ContentHash) -> bool {
         self.0.values().any(|hash| *hash == model)
     }
-
-    /// Whether a job that names its model so runs on the one of these facts: what we keep under the name is meant, whatever
-    /// a worker's own folder is called.
-    pub(super) fn means(&self, model: &ModelRef, facts: &ModelFacts) -> bool {
-        match self.named(model) {
-            Some(hash) => *hash.bytes() == facts.hash,
-            None => model.is(facts),
-        }
-    }
 }
 
 impl State {
@@ -56,6 +47,19 @@ impl State {
     pub(super) fn keep_models(&mut self, models: Vec<RegisteredModel>, now: Instant) {
         self.kept_models = KeptModels(models.into_iter().map(|model| (model.name, model.hash)).collect());
         self.begin_waiting(now);
+    }
+
+    /// Whether a job that names its model so runs on the one of these facts. What we keep under a name is meant where a
+    /// worker can get it or has it; where none can, what a worker's own folder is called.
+    pub(super) fn means(&self, model: &ModelRef, facts: &ModelFacts) -> bool {
+        let has = |hash: &ContentHash| {
+            let serves = |worker: &Worker| worker.model_hash() == Some(*hash.bytes());
+            self.fleet.fetches() || self.fleet.workers().any(|(_, worker)| serves(worker))
+        };
+        match self.kept_models.named(model).filter(has) {
+            Some(hash) => *hash.bytes() == facts.hash,
+            None => model.is(facts),
+        }
     }
 
     /// Whether a waiting job will be served by a worker that fetches its model.

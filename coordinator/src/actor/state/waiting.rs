@@ -75,7 +75,7 @@ impl State {
         let mut models = self.fleet.workers().filter_map(|(_, worker)| worker.model());
         match (entry.pinned, &entry.spec) {
             (Some(hash), _) => models.find(|facts| facts.hash == hash),
-            (None, Some(spec)) => models.find(|facts| self.kept_models.means(&spec.model, facts)),
+            (None, Some(spec)) => models.find(|facts| self.means(&spec.model, facts)),
             (None, None) => None,
         }
     }

@@ -10,7 +10,8 @@
 //!
 //! Around them:
 //! - `actor`: the one owner of state; introduces the tasks of `render` to the workers of `fleet`.
-//! - `store`: files of finished jobs, models that workers fetch. [`security`]: who may use us. `rpc`: the services. [`report`]: what a job cost.
+//! - `store`: files of finished jobs, models that workers fetch. [`security`]: who may use us. `rpc`: the services.
+//!   [`report`]: what a job cost.
 //! - `metrics`: what happens, counted, and the pages that show it.
 //! - `clock`, `threads`: the time, and where long work runs. Both follow the runtime, so that a simulated network can
 //!   carry the whole of it: see [`serve_over`].

@@ -284,7 +284,7 @@ impl Opened {
         let (mut pages, mut current) = (JoinSet::new(), JoinSet::new());
         current.spawn(keep_current(models.clone(), actor.clone(), shared));
         if let Some(listener) = observers {
-            pages.spawn(metrics::serve(listener, actor.clone(), meters));
+            pages.spawn(metrics::serve(listener, actor.clone(), meters.clone()));
         }
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<JobsServer<JobsService>>().await;
@@ -330,6 +330,7 @@ impl Opened {
                 shutdown.await;
                 // The listener waits for its streams, and those of workers and watchers end only with us.
                 stopped.stop().await;
+                meters.farewell().await;
             })
             .await?;
         Ok(())

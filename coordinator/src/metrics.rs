@@ -123,6 +123,14 @@ impl Meters {
         self.spans.job(job, (age, now), state, failure);
     }
 
+    /// Tells the collector what is left to tell.
+    pub(crate) async fn farewell(self) {
+        if self.spans.is_told() {
+            // It only fails where it panics, and then it has said so.
+            let _ = tokio::task::spawn_blocking(move || self.spans.end()).await;
+        }
+    }
+
     /// A task's result counts.
     pub(crate) fn accepted(&self, job: JobId, times: &TaskTimes, worker: (&str, &str)) {
         self.spans.task(job, times, worker);

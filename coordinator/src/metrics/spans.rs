@@ -93,21 +93,25 @@ impl Spans {
         };
         processor.on_end(span);
     }
+
+    /// Sends what is left, and ends. Takes a thread for so long.
+    pub(super) fn end(&self) {
+        if let Some(processor) = &self.processor
+            && let Err(error) = processor.shutdown_with_timeout(FAREWELL)
+        {
+            tracing::warn!(%error, "the collector was not told of the last tasks and jobs");
+        }
+    }
+
+    /// Whether anybody is told.
+    pub(super) const fn is_told(&self) -> bool {
+        self.processor.is_some()
+    }
 }
 
 impl fmt::Debug for Spans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spans").field("told", &self.processor.is_some()).finish()
-    }
-}
-
-impl Drop for Spans {
-    fn drop(&mut self) {
-        if let Some(processor) = &self.processor
-            && let Err(error) = processor.shutdown_with_timeout(FAREWELL)
-        {
-            tracing::debug!(%error, "the collector was not told of the last spans");
-        }
+        f.debug_struct("Spans").field("told", &self.is_told()).finish()
     }
 }
 

@@ -91,5 +91,5 @@ fn waits(model: &ModelRef, workers: &[WorkerStatus]) -> String {
             format!("no worker serves {} (they serve {})", options::called(model), models.join(", "))
         }
     };
-    format!("{there}: the job waits for one; start `tessera worker`")
+    format!("{there}: the job waits for one; start `tessera worker` with it, or `tessera model push` it")
 }

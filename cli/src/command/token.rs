@@ -52,12 +52,12 @@ async fn new(args: NewTokenArgs, output: &Output) -> Result<(), Failure> {
             .map_err(|error| Failure::usage(anyhow!("{error}; `tessera init` makes what it needs")))?;
         registry.certificate(&authority, (role, &name), lifetime, &folder).await.map_err(failure)?;
         output.data(folder.display())?;
-        output.note(format_args!("a {role} certificate of {name} for {days} days: tls.crt and its tls.key"));
+        output.note(format_args!("{name}'s certificate ({role}) for {days} days: tls.crt and its tls.key"));
         return Ok(());
     }
     let token = registry.token(role, &name, lifetime).await.map_err(failure)?;
     output.data(token)?;
-    output.note(format_args!("a {role} token of {name} for {days} days; it cannot be shown again"));
+    output.note(format_args!("{name}'s token ({role}) for {days} days; it cannot be shown again"));
     Ok(())
 }
 

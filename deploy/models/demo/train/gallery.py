@@ -104,6 +104,8 @@ def main():
             ratios.append(detail(big) / detail(small.resize(big.size, Image.LANCZOS)))
         sheet(hires, 4, 384).save(a.out / "hires.jpg", quality=85)
         print(f"512 px: detail of the hires picture over the enlarged one {np.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        if min(ratios) <= 1:
+            raise SystemExit("a hires pass adds no detail")
         for k in WHY:
             small, direct = r.draw(PROMPTS[k], 1, "--scale", "1"), r.draw(PROMPTS[k], 1, "--scale", "1", "--width", "512", "--height", "512")
             row = [direct, small.resize((512, 512), Image.LANCZOS), r.draw(PROMPTS[k], 1, "--scale", "4", *PASS)]

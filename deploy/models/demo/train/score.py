@@ -21,6 +21,7 @@ from scipy import ndimage
 from scenes import DISC, GROUND, HELD_OUT, SKY, caption_of, spec_of, whole, windows
 from things import HOUSES, mix, mul
 
+OBEDIENCE = 0.85  # of the prompts, all checks passed; with less the script fails
 GREENS = {"pine trees": [(34, 88, 52), (34, 108, 52)], "autumn trees": [(206, 118, 36), (188, 74, 34), (216, 160, 50)]}
 LEAVES = [(64, 128, 48), (86, 140, 44), (46, 118, 52), (84, 152, 62)]
 
@@ -175,6 +176,8 @@ def main():
     if a.json:
         with open(a.json, "w") as f:
             json.dump({k: dict(checks=v[0], prompts=v[1], attributes=v[2]) for k, v in results.items()}, f, indent=1)
+    if a.model and results["model"][1] < OBEDIENCE:
+        raise SystemExit(f"the model obeys fewer than {100 * OBEDIENCE:.0f} % of the prompts")
 
 
 if __name__ == "__main__":

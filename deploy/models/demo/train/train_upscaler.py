@@ -77,6 +77,7 @@ def main():
     folder = a.out + ".training"
     os.makedirs(folder, exist_ok=True)
     run = Run(team, {"net": net}, a.minutes, a.lr, folder, weight_decay=0.0)
+    torch.manual_seed(1 + team.rank + run.steps)  # else it would draw again what it drew before an interruption
     held = (to_tensor(pictures[-HELD:]) + 1) / 2
     shrunk = F.avg_pool2d(held, a.scale)
     cubic = F.interpolate(shrunk, scale_factor=a.scale, mode="bicubic").clamp(0, 1)

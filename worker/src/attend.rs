@@ -169,7 +169,10 @@ impl Attendant {
         };
         let fetched = match fetched {
             Ok(fetched) => fetched,
-            Err(error) => return self.report(link, model, Err(error.to_string())).await,
+            Err(error) => {
+                self.report(link, model, Err(error.to_string())).await;
+                return Ok(None);
+            }
         };
         match link.finish(device, outcomes).await {
             Ok(None) => {}
@@ -197,17 +200,12 @@ impl Attendant {
             }
             Err(error) => Err(error.to_string()),
         };
-        let reported = self.report(link, model, loaded).await?;
-        Ok(word.or(reported))
+        self.report(link, model, loaded).await;
+        Ok(word)
     }
 
     /// Says hello anew, with a model or with why it could not be got.
-    async fn report(
-        &mut self,
-        link: &Link,
-        model: ContentHash,
-        got: Result<(), String>,
-    ) -> Result<Option<Result<Word, LinkError>>, Error> {
+    async fn report(&mut self, link: &Link, model: ContentHash, got: Result<(), String>) {
         match got {
             Ok(()) => {
                 tracing::info!(%model, "serving another model");
@@ -219,7 +217,6 @@ impl Attendant {
             }
         }
         link.renew(self.hello()).await;
-        Ok(None)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{Assignment, Digest, LeaseId, ModelFacts, Outcome, Tensor, WorkerId, manifest::ContentHash};
 
 /// Version of the contract between worker and coordinator; both must speak the same.
-pub const CONTRACT: u32 = 6;
+pub const CONTRACT: u32 = 7;
 
 /// What a worker says.
 #[derive(Debug, Clone)]

@@ -173,6 +173,8 @@ pub enum FailureKind {
     Engine,
     /// The coordinator has withdrawn the task: the device is free again.
     Withdrawn,
+    /// The result is not what its checksum says.
+    Damaged,
 }
 
 // === impl Answer ===

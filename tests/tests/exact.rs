@@ -133,6 +133,30 @@ fn a_folder_that_takes_no_tiles_ends_the_job_in_words() {
     assert!(error.contains("temporary file in /nowhere") && error.contains("--spill-folder"), "{error}");
 }
 
+/// A worker that may take less than a batch needs: the pass begins again with fewer tiles in a call.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_worker_without_memory_denoises_fewer_tiles_in_a_call() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.add_worker("cpu:1", Some(&model::tiny()));
+    let denoised = |batch: &str| -> Rendered {
+        let canvas =
+            "--width 2048 --height 2048 --steps 1 --scale 1 --tile-base --tile 64 --overlap 0 --vae-tile 16";
+        let render = Render::new("a photo of a cat").flags(canvas);
+        render.args(["--coordinator", cluster.url(), "--tile-batch", batch]).rendered()
+    };
+    // All networks are loaded before memory is short.
+    let single = denoised("1");
+    cluster.workers[0].limit_memory(60 << 20);
+    let relieved = denoised("16");
+    let notes = relieved.report().notes();
+    say(format_args!("{notes:?}"));
+    let note = "had no memory for 16 tiles in a call: the base stage begins again with 8";
+    assert!(notes.iter().any(|said| said.contains(note)), "{notes:?}");
+    let (share, most) = samples(&single, &relieved);
+    assert!(share <= 1e-3 && most <= 1, "{share} of the samples differ, by up to {most}");
+}
+
 /// A worker that may take less than one tile needs: the decode begins again in smaller ones, and its picture is theirs.
 #[test]
 #[cfg(target_os = "linux")]

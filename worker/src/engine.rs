@@ -7,6 +7,7 @@
 
 pub mod device;
 mod error;
+mod finite;
 pub mod library;
 mod onnx;
 mod simulated;
@@ -23,6 +24,7 @@ use crate::graph::GraphFacts;
 
 pub use device::DeviceSpec;
 pub use error::Error;
+pub use finite::run_finite;
 pub use library::Runtime;
 pub use onnx::{OnnxEngine, Options};
 pub use simulated::Simulated;
@@ -45,8 +47,6 @@ pub enum Network {
         of: Vae,
         /// Which one, from 0.
         index: usize,
-        /// Whether it computes in fp32 throughout, where the graph has fp16.
-        widened: bool,
     },
     /// Images to larger images; the name in the folder's `upscalers/`.
     Upscaler(String),
@@ -112,6 +112,20 @@ pub trait Engine: Send {
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, Error>;
 
+    /// The same with all computation in fp32, which has room for what overflows in fp16. `None`: the network computes so
+    /// already.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_widened(
+        &mut self,
+        _network: &Network,
+        _inputs: &[Named<'_>],
+        _outputs: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, Error> {
+        Ok(None)
+    }
+
     /// What the last call should have taken and has not: a simulated device's time. Whoever runs the engine lets it pass
     /// before the results count.
     fn unspent(&self) -> Duration {
@@ -151,8 +165,7 @@ impl fmt::Display for Network {
             Self::Unet => f.write_str("unet"),
             Self::VaeEncoder => f.write_str("vae_encoder"),
             Self::VaeDecoder => f.write_str("vae_decoder"),
-            Self::Stage { of, index, widened: false } => write!(f, "{} (stage {index})", of.network()),
-            Self::Stage { of, index, widened: true } => write!(f, "{} (stage {index} in fp32)", of.network()),
+            Self::Stage { of, index } => write!(f, "{} (stage {index})", of.network()),
             Self::Upscaler(name) => write!(f, "upscaler {name:?}"),
         }
     }

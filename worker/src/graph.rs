@@ -18,6 +18,7 @@ pub mod receptive;
 mod shape;
 pub mod staged;
 mod view;
+mod widen;
 mod wire;
 
 #[cfg(test)]

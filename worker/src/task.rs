@@ -14,20 +14,17 @@ mod tests;
 
 use tessera_proto::Tensor;
 
-use crate::engine::{Engine, Error, Named, Network};
+use crate::engine::{Engine, Error, Named, Network, run_finite};
 
-/// Runs a network for its first output (the only one, or the one that all exporters put first).
+/// Runs a network for its first output (the only one, or the one that all exporters put first), in fp32 where fp16
+/// overflows.
 ///
 /// # Errors
-/// As [`Engine::run`], or the result holds NaN or infinity.
+/// As [`run_finite`].
 fn call(engine: &mut dyn Engine, network: &Network, inputs: &[Named<'_>]) -> Result<Tensor, Error> {
     let missing = || Error::Failed { network: network.clone(), reason: "the graph has no output".to_owned() };
     let output = engine.facts(network)?.outputs.first().ok_or_else(missing)?.name.clone();
-    let result = engine.run(network, inputs, &[&output])?.pop().ok_or_else(missing)?;
-    if !result.is_finite() {
-        return Err(Error::NotFinite { network: network.clone(), output });
-    }
-    Ok(result)
+    run_finite(engine, network, inputs, &[&output])?.pop().ok_or_else(missing)
 }
 
 /// The name of the only input of a network that takes images or latents.

@@ -169,7 +169,8 @@ pub(crate) struct TileArgs {
     pub(crate) overlap: Option<u32>,
     /// Tiles in one network call (default: 1, because larger batches do not pay on CPUs)
     ///
-    /// The same batch gives the same bytes on any number of workers; another one may differ in the last bit.
+    /// The same batch gives the same bytes on any number of workers; another one may differ in the last bit. A worker that
+    /// has no memory for it lets the pass begin again with half as many tiles in a call, down to 1.
     #[arg(long, value_name = "N")]
     pub(crate) tile_batch: Option<u32>,
     /// Tile the base pass as well (panoramas)

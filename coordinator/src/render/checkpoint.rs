@@ -45,15 +45,25 @@ pub(super) enum Rest {
     Encode { picture: Picture },
 }
 
-/// Smaller tiles that a decode was given because a worker had no memory for the planned ones.
+/// Less at a time, because a worker had no memory for what was planned.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Relief {
-    /// Whether it is the decode before the picture is enlarged.
+    /// Whether it is of what comes before the picture is enlarged.
     pub(super) base: bool,
-    /// Side of the tiles since, latent px.
-    pub(super) side: u32,
+    /// How much.
+    pub(super) to: Less,
     /// What the user was told.
     pub(super) note: String,
+}
+
+/// What a [`Relief`] makes smaller, and to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Less {
+    /// A pass: tiles in a call.
+    Batch(usize),
+    /// A decode: side of its tiles, latent px.
+    Side(u32),
 }
 
 /// Where a job rests, in short: a checkpoint is worth making when this has changed.
@@ -119,9 +129,10 @@ impl Checkpoint {
 impl Rest {
     fn byte_len(&self) -> usize {
         match self {
-            Self::Pass(_, PassRest { x, registers, held, .. }) => {
+            Self::Pass(_, PassRest { x, registers, held, start, .. }) => {
                 let held = held.iter().map(|(_, values)| values.len());
-                4 * (x.len() + registers.iter().map(Vec::len).chain(held).sum::<usize>())
+                let start = start.iter().map(|start| start.len());
+                4 * (x.len() + registers.iter().map(Vec::len).chain(held).chain(start).sum::<usize>())
             }
             Self::Decode { latent, known } => {
                 4 * latent.len() + known.iter().map(Moments::byte_len).sum::<usize>()

@@ -40,10 +40,10 @@ pub enum Action {
     Share(Vec<Digest>),
     /// No later task of this job names the tensor.
     Release(Digest),
-    /// No task that was enqueued so far is wanted any more, and nothing that workers keep of the tensor.
+    /// No task that was enqueued so far is wanted any more.
     Withdraw {
-        /// The tensor; tasks that follow may name it again.
-        forget: Digest,
+        /// A tensor of which workers shall keep nothing; tasks that follow may name it again.
+        forget: Option<Digest>,
     },
     /// Arithmetic too long for the thread that steps latents; its result comes back as an event.
     Compute(Computation),

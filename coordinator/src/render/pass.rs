@@ -54,6 +54,8 @@ pub struct Pass {
     completed: usize,
     /// Behind a barrier: groups that are ready and wait for the others.
     held: Vec<GroupIndex>,
+    /// What it started from, kept where it can begin again in smaller groups.
+    start: Option<Arc<Vec<f32>>>,
 }
 
 /// Tiles that are sent together, and how far they are.
@@ -138,6 +140,7 @@ impl Pass {
         let group_of =
             groups.iter().zip(indices()).flat_map(|(group, index)| group.tiles.iter().map(move |_| index));
         let (width, height) = tiling.grid().canvas();
+        let start = (1 < plan.batch).then(|| Arc::new(x.clone()));
         let pass = Self {
             group_of: group_of.collect(),
             gather: Gather::new(Arc::clone(tiling), plan.channels),
@@ -145,6 +148,7 @@ impl Pass {
             cells_left: cells.count(),
             completed: 0,
             held: Vec::new(),
+            start,
             groups,
             plan,
         };
@@ -156,6 +160,13 @@ impl Pass {
     #[must_use]
     pub fn plan(&self) -> &PassPlan {
         &self.plan
+    }
+
+    /// The same with half as many tiles in a call, and what it starts from; `None` where there is one tile in each.
+    #[must_use]
+    pub fn halved(&self) -> Option<(PassPlan, Arc<Vec<f32>>)> {
+        let start = self.start.as_ref()?;
+        Some((PassPlan { batch: self.plan.batch / 2, ..self.plan.clone() }, Arc::clone(start)))
     }
 
     /// The model call that a group runs or waits for.

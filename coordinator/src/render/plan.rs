@@ -21,7 +21,12 @@ use tessera_proto::{
     job::{self, Goal, Size, UpscaleFilter, Upscaler},
 };
 
-use super::{checkpoint::Relief, metadata, pass::PassPlan, source::Given};
+use super::{
+    checkpoint::{Less, Relief},
+    metadata,
+    pass::PassPlan,
+    source::Given,
+};
 use crate::{
     canvas::Tiling,
     prompt::{Conditioning, Prompt, Texts, Timeline},
@@ -157,22 +162,40 @@ impl Plan {
         latent(size, &self.facts)
     }
 
-    /// Decodes in smaller tiles from here on.
+    /// Takes less at a time from here on.
     ///
     /// # Errors
-    /// There is no such decode, or no halving of its tiles leads to these.
+    /// There is no such pass or decode, or no halving leads there.
     pub(super) fn relieve(&mut self, relief: Relief) -> Result<(), super::Error> {
-        let decode = match (&mut self.enlarge, &mut self.end) {
-            (Some(Enlarge::Picture { decode: Some(decode), .. }), _) if relief.base => decode,
-            (_, End::Picture(decode)) if !relief.base => decode,
-            _ => return Err(super::Error::Checkpoint),
-        };
-        let DecodePlan::Exact(plan) = decode else { return Err(super::Error::Checkpoint) };
-        while plan.side() != relief.side {
-            *plan = plan.halved()?.ok_or(super::Error::Checkpoint)?;
+        match relief.to {
+            Less::Batch(batch) => self.relieve_pass(relief.base, batch)?,
+            Less::Side(side) => self.relieve_decode(relief.base, side)?,
         }
         self.notes.push(relief.note.clone());
         self.reliefs.push(relief);
+        Ok(())
+    }
+
+    fn relieve_pass(&mut self, base: bool, batch: usize) -> Result<(), super::Error> {
+        let setup = if base { &mut self.base } else { &mut self.hires };
+        let plan = setup.as_mut().map(|setup| &mut setup.plan).ok_or(super::Error::Checkpoint)?;
+        if !(1..plan.batch).contains(&batch) {
+            return Err(super::Error::Checkpoint);
+        }
+        plan.batch = batch;
+        Ok(())
+    }
+
+    fn relieve_decode(&mut self, base: bool, side: u32) -> Result<(), super::Error> {
+        let decode = match (&mut self.enlarge, &mut self.end) {
+            (Some(Enlarge::Picture { decode: Some(decode), .. }), _) if base => decode,
+            (_, End::Picture(decode)) if !base => decode,
+            _ => return Err(super::Error::Checkpoint),
+        };
+        let DecodePlan::Exact(plan) = decode else { return Err(super::Error::Checkpoint) };
+        while plan.side() != side {
+            *plan = plan.halved()?.ok_or(super::Error::Checkpoint)?;
+        }
         Ok(())
     }
 

@@ -79,7 +79,7 @@ choice!("kind", task::FailureKind, wire::FailureKind {
     WrongShape <-> WrongShape,
     Unsupported <-> Unsupported,
     Engine <-> Engine,
-    Withdrawn <-> Withdrawn,
+    Withdrawn <-> Withdrawn, Damaged <-> Damaged,
 });
 
 impl TryFrom<wire::FetchRequest> for (crate::JobId, status::Artifact) {

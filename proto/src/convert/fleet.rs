@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Error, choice::FromNumber, required};
 use crate::{
-    Answer, Assignment, CONTRACT, Failure, FailureKind, FetchFailure, FromWorker, Hello, LeaseId, Outcome,
-    Tensor, ToWorker, WorkerId, wire,
+    Answer, Assignment, CONTRACT, Digest, Failure, FailureKind, FetchFailure, FromWorker, Hello, LeaseId,
+    Outcome, Tensor, ToWorker, WorkerId, wire,
 };
 
 impl From<FromWorker> for wire::FromWorker {
@@ -73,6 +73,7 @@ impl TryFrom<wire::FetchFailure> for FetchFailure {
 impl From<Outcome> for wire::Outcome {
     fn from(outcome: Outcome) -> Self {
         use wire::outcome::Result as Wire;
+        let checksum = outcome.result.as_ref().ok().map(|answer| Digest::of_answer(answer).into());
         let result = match outcome.result {
             Ok(Answer::Tensors(tensors)) => {
                 Wire::Tensors(wire::Tensors { tensors: tensors.iter().map(Into::into).collect() })
@@ -86,7 +87,7 @@ impl From<Outcome> for wire::Outcome {
             }
         };
         let busy_us = u64::try_from(outcome.busy.as_micros()).unwrap_or(u64::MAX);
-        Self { lease: outcome.lease.get(), busy_us, result: Some(result) }
+        Self { lease: outcome.lease.get(), busy_us, result: Some(result), checksum }
     }
 }
 
@@ -95,7 +96,7 @@ impl TryFrom<wire::Outcome> for Outcome {
 
     fn try_from(message: wire::Outcome) -> Result<Self, Error> {
         use wire::outcome::Result as Wire;
-        let wire::Outcome { lease, busy_us, result } = message;
+        let wire::Outcome { lease, busy_us, result, checksum } = message;
         let result = match required("outcome.result", result)? {
             Wire::Tensors(wire::Tensors { tensors }) => {
                 Ok(Answer::Tensors(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?))
@@ -108,8 +109,22 @@ impl TryFrom<wire::Outcome> for Outcome {
                 Err(Failure { kind: FailureKind::from_number(kind)?, message })
             }
         };
+        let result = match result {
+            Ok(answer) => whole(answer, required("outcome.checksum", checksum)?.try_into()?),
+            failed => failed,
+        };
         Ok(Self { lease: LeaseId::new(lease), busy: Duration::from_micros(busy_us), result })
     }
+}
+
+/// A result that is what its checksum says.
+fn whole(answer: Answer, checksum: Digest) -> Result<Answer, Failure> {
+    if Digest::of_answer(&answer) == checksum {
+        return Ok(answer);
+    }
+    let message =
+        "the result is not what its checksum says: it was damaged in memory or on its way".to_owned();
+    Err(Failure { kind: FailureKind::Damaged, message })
 }
 
 impl From<ToWorker> for wire::ToWorker {

@@ -71,6 +71,22 @@ fn outcomes_survive_the_wire() {
 }
 
 #[test]
+fn a_result_that_was_damaged_on_its_way_is_known() {
+    let result = Ok(Answer::Tensors(vec![tensor()]));
+    let sent = Outcome { lease: LeaseId::new(3), busy: Duration::ZERO, result };
+    let mut message = wire::Outcome::from(sent);
+    let Some(wire::outcome::Result::Tensors(tensors)) = &mut message.result else { panic!("tensors") };
+    let mut bytes = tensors.tensors[0].data.to_vec();
+    bytes[0] ^= 1;
+    tensors.tensors[0].data = bytes.into();
+    let received = Outcome::try_from(message.clone()).unwrap();
+    assert_eq!(received.result.unwrap_err().kind, FailureKind::Damaged);
+    message.checksum = None;
+    let error = Outcome::try_from(message).unwrap_err().to_string();
+    assert!(error.contains("outcome.checksum"), "{error}");
+}
+
+#[test]
 fn facts_survive_the_wire_and_versions_must_agree() {
     let failures = vec![FetchFailure { model: ContentHash::new([3; 32]), message: "no room".into() }];
     let model = Some(ModelFacts::simulated());

@@ -293,6 +293,9 @@ pub struct Outcome {
     /// Time inside the networks, microseconds.
     #[prost(uint64, tag = "2")]
     pub busy_us: u64,
+    /// The blake3 hash of the result, as the worker had it; absent from a failure. A result that is not what it says is refused.
+    #[prost(message, optional, tag = "7")]
+    pub checksum: ::core::option::Option<Digest>,
     #[prost(oneof = "outcome::Result", tags = "3, 4, 5, 6")]
     pub result: ::core::option::Option<outcome::Result>,
 }
@@ -581,6 +584,8 @@ pub enum FailureKind {
     Engine = 5,
     /// The coordinator has withdrawn the task: the device is free again.
     Withdrawn = 6,
+    /// The result is not what its checksum says.
+    Damaged = 7,
 }
 impl FailureKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -596,6 +601,7 @@ impl FailureKind {
             Self::Unsupported => "FAILURE_KIND_UNSUPPORTED",
             Self::Engine => "FAILURE_KIND_ENGINE",
             Self::Withdrawn => "FAILURE_KIND_WITHDRAWN",
+            Self::Damaged => "FAILURE_KIND_DAMAGED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -608,6 +614,7 @@ impl FailureKind {
             "FAILURE_KIND_UNSUPPORTED" => Some(Self::Unsupported),
             "FAILURE_KIND_ENGINE" => Some(Self::Engine),
             "FAILURE_KIND_WITHDRAWN" => Some(Self::Withdrawn),
+            "FAILURE_KIND_DAMAGED" => Some(Self::Damaged),
             _ => None,
         }
     }

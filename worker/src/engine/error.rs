@@ -98,12 +98,14 @@ pub enum Error {
         reason: String,
     },
     /// A result holds NaN or infinity.
-    #[error("{network} returned NaN or infinity in {output:?}")]
+    #[error("{network} returned NaN or infinity in {output:?}{}", and(widened))]
     NotFinite {
         /// The network.
         network: Network,
         /// The output's name.
         output: String,
+        /// What became of it in fp32; `None` where it computes so anyway.
+        widened: Option<String>,
     },
     /// A result has another shape than the task implies.
     #[error("{network} returned shape {actual:?}, expected {expected:?}")]
@@ -165,6 +167,11 @@ impl Error {
             Self::Refused { path, reason }
         }
     }
+}
+
+/// Words that go on after others.
+fn and(words: &Option<String>) -> String {
+    words.as_ref().map(|words| format!(" {words}")).unwrap_or_default()
 }
 
 /// Out of memory told from the rest by ONNX Runtime's words: it has no code for it.

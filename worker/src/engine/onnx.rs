@@ -17,7 +17,7 @@ use crate::{
     graph::{GraphFacts, attention::Fused, staged::Staged},
     halt::Halt,
 };
-use session::Session;
+use session::{Origin, Session};
 
 /// How networks are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct OnnxEngine {
     halt: Halt,
     files: HashMap<Network, PathBuf>,
     sessions: HashMap<Network, Session>,
+    /// Those that overflowed, computing in fp32; `None` for one that does so anyway.
+    widened: HashMap<Network, Option<Session>>,
     /// Networks in stages, and the files that they were cut from.
     stages: HashMap<Vae, (Arc<Staged>, PathBuf)>,
 }
@@ -48,8 +50,15 @@ impl OnnxEngine {
     /// The library lacks what the device needs.
     pub fn new(runtime: Runtime, options: Options) -> Result<Self, Error> {
         provider::of(&runtime, options.device)?;
-        let (files, sessions, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Self { runtime, options, halt: Halt::default(), files, sessions, stages })
+        Ok(Self {
+            runtime,
+            options,
+            halt: Halt::default(),
+            files: HashMap::new(),
+            sessions: HashMap::new(),
+            widened: HashMap::new(),
+            stages: HashMap::new(),
+        })
     }
 
     /// The same, whose calls can be ended by this.
@@ -60,7 +69,7 @@ impl OnnxEngine {
 
     /// Names the graph file of a network; replaces an earlier one.
     pub fn add(&mut self, network: Network, file: impl Into<PathBuf>) {
-        self.sessions.remove(&network);
+        self.unload(&network);
         self.files.insert(network, file.into());
     }
 
@@ -69,6 +78,7 @@ impl OnnxEngine {
         let is_stage =
             |network: &Network| matches!(network, Network::Stage { of: network, .. } if *network == of);
         self.sessions.retain(|network, _| !is_stage(network));
+        self.widened.retain(|network, _| !is_stage(network));
         self.stages.insert(of, (stages, file.into()));
     }
 
@@ -83,6 +93,7 @@ impl OnnxEngine {
     /// Drops a network from memory; its next use loads it again.
     pub fn unload(&mut self, network: &Network) {
         self.sessions.remove(network);
+        self.widened.remove(network);
     }
 
     /// The library in use.
@@ -93,22 +104,35 @@ impl OnnxEngine {
 
     fn session(&mut self, network: &Network) -> Result<&mut Session, Error> {
         if !self.sessions.contains_key(network) {
-            let session = self.load_session(network)?;
+            let session = Session::build(&self.runtime, self.options, network, self.graph(network)?)?;
             self.sessions.insert(network.clone(), session);
         }
         Ok(self.sessions.get_mut(network).expect("inserted above"))
     }
 
-    fn load_session(&self, network: &Network) -> Result<Session, Error> {
+    /// The network computing in fp32, where it does not anyway.
+    fn widened(&mut self, network: &Network) -> Result<Option<&mut Session>, Error> {
+        if !self.widened.contains_key(network) {
+            let widened = self.graph(network)?.widened();
+            let build = |origin| {
+                tracing::warn!(%network, "it overflows in fp16: such calls run again in fp32, which takes longer");
+                Session::build(&self.runtime, self.options, network, origin)
+            };
+            let session = widened.map(build).transpose()?;
+            self.widened.insert(network.clone(), session);
+        }
+        Ok(self.widened.get_mut(network).and_then(Option::as_mut))
+    }
+
+    /// The graph of a network.
+    fn graph(&self, network: &Network) -> Result<Origin<'_>, Error> {
         let absent = || Error::Absent { network: network.clone() };
-        if let Network::Stage { of, index, widened } = network {
+        if let Network::Stage { of, index } = network {
             let (staged, file) = self.stages.get(of).ok_or_else(absent)?;
             let stage = staged.stages().get(*index).ok_or_else(absent)?;
-            let model = if *widened { stage.widened() } else { stage.model().clone() };
-            return Session::of_model(&self.runtime, self.options, network, (model, file));
+            return Ok(Origin { model: stage.model().clone(), file, is_file: false });
         }
-        let file = self.files.get(network).ok_or_else(absent)?;
-        Session::load(&self.runtime, self.options, network, file)
+        Origin::read(self.files.get(network).ok_or_else(absent)?)
     }
 }
 
@@ -125,6 +149,16 @@ impl Engine for OnnxEngine {
     ) -> Result<Vec<Tensor>, Error> {
         let halt = self.halt.clone();
         self.session(network)?.run(inputs, outputs, &halt)
+    }
+
+    fn run_widened(
+        &mut self,
+        network: &Network,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, Error> {
+        let halt = self.halt.clone();
+        self.widened(network)?.map(|session| session.run(inputs, outputs, &halt)).transpose()
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Engine, Error, Named, Network};
 use crate::graph::GraphFacts;
 
-/// Passes every call on, and measures [`Engine::run`].
+/// Passes every call on, and measures those that run a network.
 pub struct Timed<'e> {
     engine: &'e mut dyn Engine,
     busy: Duration,
@@ -28,6 +28,15 @@ impl<'e> Timed<'e> {
     pub fn busy(&self) -> Duration {
         self.busy
     }
+
+    fn measure<T>(&mut self, call: impl FnOnce(&mut dyn Engine) -> T) -> T {
+        let start = Instant::now();
+        let result = call(&mut *self.engine);
+        let unspent = self.engine.unspent();
+        self.busy += start.elapsed() + unspent;
+        self.unspent += unspent;
+        result
+    }
 }
 
 impl Engine for Timed<'_> {
@@ -41,12 +50,16 @@ impl Engine for Timed<'_> {
         inputs: &[Named<'_>],
         outputs: &[&str],
     ) -> Result<Vec<Tensor>, Error> {
-        let start = Instant::now();
-        let result = self.engine.run(network, inputs, outputs);
-        let unspent = self.engine.unspent();
-        self.busy += start.elapsed() + unspent;
-        self.unspent += unspent;
-        result
+        self.measure(|engine| engine.run(network, inputs, outputs))
+    }
+
+    fn run_widened(
+        &mut self,
+        network: &Network,
+        inputs: &[Named<'_>],
+        outputs: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, Error> {
+        self.measure(|engine| engine.run_widened(network, inputs, outputs))
     }
 
     /// That of all calls so far.

@@ -34,7 +34,7 @@ impl Stages for SimulatedStages {
         } else {
             run(step).map_err(failed)?
         };
-        let network = Network::Stage { of, index: step.known.len(), widened: false };
+        let network = Network::Stage { of, index: step.known.len() };
         let tile = Tensor::zeros([1, 1, 1, 1]).map_err(|error| failed(error.to_string()))?;
         engine.run(&network, &[Named { name: "tile", value: Value::Tensor(&tile) }], &["tile"])?;
         Ok(answer)
@@ -48,7 +48,7 @@ impl Stages for SimulatedStages {
         let all = Rect::new(0, 0, side(width), side(height)).map_err(|error| failed(error.to_string()))?;
         let moments = Moments::of(input, all).and_then(|moments| moments.grouped(1));
         let moments = moments.map_err(|error| failed(error.to_string()))?;
-        let network = Network::Stage { of, index: 0, widened: false };
+        let network = Network::Stage { of, index: 0 };
         let tile = Tensor::zeros([1, 1, 1, 1]).map_err(|error| failed(error.to_string()))?;
         engine.run(&network, &[Named { name: "tile", value: Value::Tensor(&tile) }], &["tile"])?;
         Ok(Answer::Statistics(vec![moments; barriers(part)]))

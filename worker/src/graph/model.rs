@@ -8,6 +8,7 @@ use prost::Message;
 use super::{
     Error, GraphFacts, check, limits,
     onnx::{DataLocation, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto},
+    widen,
 };
 
 /// A checked ONNX model.
@@ -51,6 +52,18 @@ impl Model {
     #[must_use]
     pub fn facts(&self) -> GraphFacts {
         GraphFacts::of(self.graph())
+    }
+
+    /// Whether it computes in f16 anywhere. One that only stores weights so does not.
+    #[must_use]
+    pub fn is_half(&self) -> bool {
+        widen::is_half(self.graph())
+    }
+
+    /// The same with all computation in f32, for where f16 overflowed; weights stay as they are stored.
+    #[must_use]
+    pub fn widened(self) -> Self {
+        widen::widened(self)
     }
 
     /// The nodes, weights, inputs and outputs.

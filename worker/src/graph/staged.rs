@@ -38,7 +38,6 @@ mod scale;
 mod section;
 mod stage;
 mod tile;
-mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -59,7 +58,9 @@ pub use stage::{Norm, Plane, Shared, Stage};
 pub use tile::{Error as TileError, Run, Tile};
 
 use emit::Emitter;
-use kinds::Kinds;
+pub(super) use kinds::{Kinds, declare, declared};
+pub(super) use net::cast;
+
 use layout::Layouts;
 use level::Levels;
 use reach::Reach;

@@ -60,7 +60,7 @@ pub fn denoise(engine: &mut dyn Engine, task: &Denoise<'_>) -> Result<Tensor, Er
     if guided.is_finite() {
         Ok(guided)
     } else {
-        Err(Error::NotFinite { network: Network::Unet, output: "guided output".to_owned() })
+        Err(Error::NotFinite { network: Network::Unet, output: "guided output".to_owned(), widened: None })
     }
 }
 

@@ -91,17 +91,17 @@ impl State {
         let what = job.describe(number);
         let who = self.fleet.worker(worker).map_or("a worker", |worker| worker.name()).to_owned();
         tracing::warn!(job = %id, %failure, task = what, worker = who, "task failed");
-        if matches!(failure.kind, FailureKind::NotFinite | FailureKind::WrongShape) {
+        let refused =
+            matches!(failure.kind, FailureKind::NotFinite | FailureKind::WrongShape | FailureKind::Damaged);
+        if refused {
             self.meters.refused();
         }
         if failure.kind == FailureKind::OutOfMemory && self.relieve(id, number, now) {
             return;
         }
         let Some(entry) = self.jobs.get_mut(&id) else { return };
-        let again = match failure.kind {
-            FailureKind::NotFinite | FailureKind::WrongShape => Fleet::suspected(Lease::clone(lease)),
-            _ => Lease::clone(lease),
-        };
+        let again = Lease::clone(lease);
+        let again = if refused { Fleet::suspected(again) } else { again };
         let retried = failure.kind != FailureKind::Unsupported && self.fleet.retry(again);
         if retried {
             entry.ledger.retried();
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    /// Lets a stage that finds no memory begin again in smaller tiles; returns whether it does.
+    /// Lets a stage that finds no memory begin again with less at a time; returns whether it does.
     fn relieve(&mut self, id: JobId, task: TaskNumber, now: Instant) -> bool {
         let Some(job) = self.jobs.get_mut(&id).and_then(Entry::job) else { return false };
         match job.relieve(task) {
@@ -232,7 +232,7 @@ impl State {
                     for (worker, lease) in self.fleet.clear_job(id) {
                         self.tell(worker, ToWorker::Withdraw { lease, stop: true });
                     }
-                    self.release(id, &[forget]);
+                    forget.iter().for_each(|&digest| self.release(id, &[digest]));
                 }
                 Action::Compute(computation) => {
                     let commands = self.commands.clone();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Changes with the meaning of any part.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Key of the JSON in the file's metadata.
 const ABOUT: &str = "tessera";
@@ -61,7 +61,7 @@ struct About {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Kind {
-    Pass { hires: bool, registers: usize, results: Vec<u32>, held: Vec<u32> },
+    Pass { hires: bool, registers: usize, results: Vec<u32>, held: Vec<u32>, start: bool },
     Decode { counts: Vec<u64> },
     Upscale { pass: usize },
     Encode,
@@ -87,8 +87,9 @@ pub(super) fn write(checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
         parts.push((format!("dump.{name}"), tensor(kept)));
     }
     let rest = match rest {
-        Rest::Pass(then, PassRest { x, registers, results, held }) => {
+        Rest::Pass(then, PassRest { x, registers, results, held, start }) => {
             parts.push(("x".to_owned(), list(x)));
+            parts.extend(start.as_ref().map(|start| ("start".to_owned(), list(start))));
             let registers = registers.iter().enumerate();
             parts
                 .extend(registers.clone().map(|(index, values)| (format!("register.{index}"), list(values))));
@@ -98,6 +99,7 @@ pub(super) fn write(checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
                 registers: registers.len(),
                 results: results.clone(),
                 held: held.iter().map(|&(tile, _)| tile).collect(),
+                start: start.is_some(),
             }
         }
         Rest::Decode { latent, known } => {
@@ -142,7 +144,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
     }
     let parts = Parts(SafeTensors::deserialize(bytes)?);
     let rest = match rest {
-        Kind::Pass { hires, registers, results, held } => {
+        Kind::Pass { hires, registers, results, held, start } => {
             let registers = (0..registers).map(|index| parts.list(&format!("register.{index}")));
             let held = held.into_iter().map(|tile| Ok((tile, parts.list(&format!("tile.{tile}"))?)));
             let rest = PassRest {
@@ -150,6 +152,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
                 registers: registers.collect::<Result<_, _>>()?,
                 results,
                 held: held.collect::<Result<_, Error>>()?,
+                start: start.then(|| parts.list("start").map(Arc::new)).transpose()?,
             };
             Rest::Pass(if hires { Then::Hires } else { Then::Base }, rest)
         }

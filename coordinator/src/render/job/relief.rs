@@ -1,23 +1,65 @@
-//! A stage that finds no memory begins again in smaller tiles: a task that failed so in, what to do out.
+//! A stage that finds no memory begins again with less at a time: a task that failed so in, what to do out.
 //!
-//! Its latent is still there; only once rows have left for the file it is too late. The picture is that of a job that asked
-//! for the smaller tile.
+//! A pass takes half as many tiles in a call, a decode tiles of half the side. What the stage began with is still there;
+//! only once rows have left for the file it is too late. The picture is that of a job that asked for so little: which
+//! worker ran out of memory, and when, does not show in it.
 
 use std::sync::Arc;
 
 use tessera_proto::Stage;
 
-use super::{Action, Error, Job, State, tasks::Item};
-use crate::{fleet::TaskNumber, render::checkpoint::Relief};
+use super::{Action, Computed, Error, Job, State, Then, tasks::Item};
+use crate::{
+    fleet::TaskNumber,
+    render::{
+        checkpoint::{Less, Relief},
+        pass::Pass,
+    },
+    sample::NoiseSource,
+};
 
 impl Job {
-    /// A worker has no memory for a task. Where its stage can be done in tiles of half the side, it begins again with
-    /// them and a note says so; `None` where it cannot.
+    /// A worker has no memory for a task. Where its stage can be done with half as much at a time, it begins again so and
+    /// a note says so; `None` where it cannot.
     ///
     /// # Errors
     /// None in a consistent job.
     pub fn relieve(&mut self, task: TaskNumber) -> Result<Option<Vec<Action>>, Error> {
-        let Some(Item::Decode(_)) = self.tasks.get(task) else { return Ok(None) };
+        match self.tasks.get(task) {
+            Some(Item::Group(_)) => self.relieve_pass(),
+            Some(Item::Decode(_)) => self.relieve_decode(),
+            _ => Ok(None),
+        }
+    }
+
+    fn relieve_pass(&mut self) -> Result<Option<Vec<Action>>, Error> {
+        let State::Denoising(then, pass) = &self.state else { return Ok(None) };
+        let (then, before) = (*then, pass.plan().clone());
+        let Some((after, start)) = pass.halved() else { return Ok(None) };
+        let note = format!(
+            "a worker had no memory for {} tiles in a call: the {} stage begins again with {}; --tile-batch {} begins so",
+            before.batch,
+            self.progress.stage.name(),
+            after.batch,
+            after.batch
+        );
+        self.progress.redo(before.tasks(), after.tasks());
+        let relief = Relief { base: then == Then::Base, to: Less::Batch(after.batch), note };
+        Arc::make_mut(&mut self.plan).relieve(relief)?;
+        self.tasks.clear();
+        let (rng, seed) = (self.plan.spec().rng, self.plan.spec().seed);
+        let mut actions = vec![Action::Withdraw { forget: None }];
+        actions.extend(self.compute(then, move || {
+            let mut noise = NoiseSource::new(rng, seed);
+            // What the pass started from.
+            drop(noise.draw(after.values()));
+            let (pass, ready) = Pass::new(after, Arc::unwrap_or_clone(start), noise);
+            Ok(Computed::Resumed { pass: Box::new(pass), ready })
+        }));
+        Ok(Some(actions))
+    }
+
+    fn relieve_decode(&mut self) -> Result<Option<Vec<Action>>, Error> {
         let State::Decoding(decoding) = &mut self.state else { return Ok(None) };
         let Some(run) = decoding.halved()? else { return Ok(None) };
         let (Some(before), Some(exact)) = (decoding.exact(), run.exact()) else { return Ok(None) };
@@ -32,11 +74,11 @@ impl Job {
         );
         self.progress.redo(before.tasks(), after.tasks());
         let base = self.progress.stage == Stage::Upscale;
-        Arc::make_mut(&mut self.plan).relieve(Relief { base, side: after.side(), note })?;
+        Arc::make_mut(&mut self.plan).relieve(Relief { base, to: Less::Side(after.side()), note })?;
         let (source, _) = exact.source();
         **decoding = run;
         self.tasks.clear();
-        let mut actions = vec![Action::Withdraw { forget: source }];
+        let mut actions = vec![Action::Withdraw { forget: Some(source) }];
         actions.extend(self.enqueue_decode());
         Ok(Some(actions))
     }

@@ -15,6 +15,7 @@ use tessera_proto::{
 use super::*;
 use crate::{fleet::TaskNumber, latent::Latent, picture::Writer, render::Checkpoint};
 
+mod relief;
 mod rest;
 
 /// Width of an embedding of the simulated model.
@@ -182,7 +183,8 @@ impl Rig {
                     self.shared.extend(digests);
                 }
                 Action::Withdraw { forget } => {
-                    assert!(self.job.tensor(forget).is_some(), "the tasks that follow name it again");
+                    let named = forget.is_none_or(|digest| self.job.tensor(digest).is_some());
+                    assert!(named, "the tasks that follow name it again");
                     for task in self.open.drain(..) {
                         assert!(self.job.work(task).unwrap().is_none(), "it is void");
                     }
@@ -395,69 +397,6 @@ fn sixteen_bits_are_those_of_the_values_before_rounding() {
             assert!((f64::from(sample) - level).abs() < 0.51, "{vae}: {index}");
         }
     }
-}
-
-/// Runs a job whose decode tasks find no memory in cores longer than `largest` latent px, after `calls` that did.
-/// Returns its picture, its notes and its progress; or what helps where it cannot go on.
-fn run_in(largest: u32, mut calls: usize, plan: Plan) -> Result<(Vec<u8>, Vec<String>, Progress), String> {
-    let mut rig = Rig::new(plan, None);
-    while rig.finished.is_none() {
-        let Some(&task) = rig.open.first() else {
-            rig.tell();
-            continue;
-        };
-        let work = rig.job.work(task).unwrap().unwrap();
-        let is_large = |core: &Rect| largest < core.width().max(core.height());
-        if matches!(&work, Work::Advance { part: Part::Decoder, core, .. } if is_large(core)) && calls == 0 {
-            let actions = rig.job.relieve(task).unwrap();
-            let actions = actions.ok_or_else(|| rig.job.advice(task).unwrap())?;
-            rig.perform(actions);
-        } else {
-            calls =
-                calls.saturating_sub(usize::from(matches!(work, Work::Advance { part: Part::Decoder, .. })));
-            rig.answer(0);
-        }
-    }
-    let picture = rig.finished.unwrap().picture;
-    Ok((picture, rig.job.plan().notes().to_vec(), rig.job.progress()))
-}
-
-#[test]
-fn a_decode_without_memory_begins_again_in_smaller_tiles() {
-    for upscaler in [UpscaleFilter::Latent, UpscaleFilter::Lanczos] {
-        let plan = |tile: u32| {
-            plan(
-                |job| {
-                    (job.upscaler, job.target) = (upscaler.into(), Target::Scale(2.0));
-                    job.base = Some(Size { width: 384, height: 256 });
-                    job.tile = Some(Size { width: 48, height: 48 });
-                    job.vae_tile = Some(tile);
-                },
-                None,
-            )
-        };
-        let pixels = |png: &[u8]| crate::picture::decode(png, 1 << 28).unwrap().rgb().to_vec();
-        let (smaller, ..) = run_in(16, 0, plan(16)).unwrap();
-        for calls in [0, 1, 7, 100] {
-            let (png, notes, progress) = run_in(16, calls, plan(48)).unwrap();
-            let halvings: Vec<&String> =
-                notes.iter().filter(|note| note.contains("had no memory for")).collect();
-            assert!(halvings.len() >= 2, "48, 24, 16: {notes:?}");
-            assert!(halvings.iter().any(|note| note.contains("tiles of 24 latent px")), "{notes:?}");
-            assert_eq!(progress.done, progress.total, "{calls}");
-            // The decode before lanczos has so few calls that it may be over before memory runs out.
-            let all_again = calls == 0 || upscaler == UpscaleFilter::Latent;
-            assert!(!all_again || pixels(&png) == pixels(&smaller), "{calls}: the smaller tile's picture");
-            let said = b"begins again with 16; --vae-tile 16 begins so";
-            assert!(png.windows(said.len()).any(|part| part == said), "{calls}: the picture names its tiles");
-        }
-    }
-}
-
-#[test]
-fn tiles_that_are_the_smallest_end_the_job_with_their_size() {
-    let advice = run_in(8, 0, plan(|job| job.target = Target::Scale(4.0), None)).unwrap_err();
-    assert!(advice.starts_with("vae tiles of 16 latent px cannot"), "{advice}");
 }
 
 #[test]

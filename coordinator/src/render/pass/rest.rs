@@ -24,6 +24,8 @@ pub(in crate::render) struct PassRest {
     pub(in crate::render) results: Vec<u32>,
     /// Outputs of tiles with a cell that is not finished, by tile.
     pub(in crate::render) held: Vec<(u32, Vec<f32>)>,
+    /// What the pass started from, where it can begin again in smaller groups, `[c, h, w]`.
+    pub(in crate::render) start: Option<Arc<Vec<f32>>>,
 }
 
 // === impl Pass ===
@@ -44,6 +46,7 @@ impl Pass {
             registers: registers.map(<[f32]>::to_vec).collect(),
             results: results.collect(),
             held: held.collect(),
+            start: self.start.clone(),
         }
     }
 
@@ -56,10 +59,12 @@ impl Pass {
         rest: PassRest,
         mut noise: NoiseSource,
     ) -> Result<(Self, Vec<GroupIndex>), Error> {
-        let PassRest { x, registers, results, held } = rest;
+        let PassRest { x, registers, results, held, start } = rest;
         let (values, calls) = (plan.values(), plan.sampling.calls().len());
         let whole = |list: &Vec<f32>| list.len() == values;
         ensure(whole(&x) && registers.len() == plan.sampling.registers() && registers.iter().all(whole))?;
+        let kept = start.as_ref().map(|start| start.len());
+        ensure(kept == (1 < plan.batch).then_some(values))?;
         ensure(results.len() == plan.groups() && results.iter().all(|&call| call as usize <= calls))?;
         let (mut pass, _) = Self::new(plan, Vec::new(), noise.clone());
         let cells = Arc::clone(&pass.plan.tiling);
@@ -81,6 +86,7 @@ impl Pass {
         pass.gather = Gather::resumed(Arc::clone(&pass.plan.tiling), pass.plan.channels, &counts, held)
             .ok_or(Error::Checkpoint)?;
         pass.canvas.resume(x, registers);
+        pass.start = start;
         let ahead = pass.groups.iter().map(|group| group.call).max().unwrap_or(0);
         for (call, model_call) in pass.plan.sampling.calls().iter().take(ahead).enumerate() {
             if model_call.noise_draw.is_some() {

@@ -53,37 +53,40 @@ pub(super) struct Session {
     fused: Fused,
 }
 
+/// A graph and where it comes from.
+pub(super) struct Origin<'p> {
+    pub(super) model: Model,
+    /// The file that it was made from, whose weights it may name.
+    pub(super) file: &'p Path,
+    /// Whether it is what the file holds.
+    pub(super) is_file: bool,
+}
+
+// === impl Origin ===
+
+impl<'p> Origin<'p> {
+    /// Reads and checks a graph file.
+    pub(super) fn read(file: &'p Path) -> Result<Self, Error> {
+        let model = read(file)?;
+        check_weights(&model, file.parent().unwrap_or(Path::new(".")))?;
+        Ok(Self { model, file, is_file: true })
+    }
+
+    /// The same computing in fp32, unless it does anyway.
+    pub(super) fn widened(self) -> Option<Self> {
+        self.model.is_half().then(|| Self { model: self.model.widened(), is_file: false, ..self })
+    }
+}
+
 // === impl Session ===
 
 impl Session {
-    /// Reads, checks, perhaps rewrites, and loads a graph file.
-    pub(super) fn load(
+    /// Perhaps rewrites, and loads a graph.
+    pub(super) fn build(
         runtime: &Runtime,
         options: Options,
         network: &Network,
-        path: &Path,
-    ) -> Result<Self, Error> {
-        let model = read(path)?;
-        check_weights(&model, path.parent().unwrap_or(Path::new(".")))?;
-        Self::build(runtime, options, network, (model, path, true))
-    }
-
-    /// Loads a graph that was made from the one at `path`, whose weights it may name.
-    pub(super) fn of_model(
-        runtime: &Runtime,
-        options: Options,
-        network: &Network,
-        (model, path): (Model, &Path),
-    ) -> Result<Self, Error> {
-        Self::build(runtime, options, network, (model, path, false))
-    }
-
-    /// `is_file`: the graph is what the file holds.
-    fn build(
-        runtime: &Runtime,
-        options: Options,
-        network: &Network,
-        (mut model, path, is_file): (Model, &Path, bool),
+        Origin { mut model, file: path, is_file }: Origin<'_>,
     ) -> Result<Self, Error> {
         let provider = provider::of(runtime, options.device)?;
         let folder = path.parent().unwrap_or(Path::new("."));

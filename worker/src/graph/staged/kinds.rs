@@ -6,7 +6,7 @@ use super::super::onnx::{DataType, GraphProto, NodeProto, ValueInfoProto, type_p
 
 /// The element type of every value, by name.
 #[derive(Debug, Default)]
-pub(super) struct Kinds<'g> {
+pub(in crate::graph) struct Kinds<'g> {
     known: HashMap<&'g str, DataType>,
 }
 
@@ -14,7 +14,7 @@ pub(super) struct Kinds<'g> {
 
 impl<'g> Kinds<'g> {
     /// Looks at every node once, in topological order.
-    pub(super) fn new(graph: &'g GraphProto) -> Self {
+    pub(in crate::graph) fn new(graph: &'g GraphProto) -> Self {
         let mut this = Self::default();
         for input in &graph.input {
             this.known.insert(input.name(), declared(input));
@@ -30,7 +30,7 @@ impl<'g> Kinds<'g> {
     }
 
     /// The type of a value; `Undefined` where nothing is known.
-    pub(super) fn of(&self, value: &str) -> DataType {
+    pub(in crate::graph) fn of(&self, value: &str) -> DataType {
         self.known.get(value).copied().unwrap_or(DataType::Undefined)
     }
 
@@ -60,7 +60,7 @@ impl<'g> Kinds<'g> {
 }
 
 /// The type that an input or output is declared with.
-pub(super) fn declared(value: &ValueInfoProto) -> DataType {
+pub(in crate::graph) fn declared(value: &ValueInfoProto) -> DataType {
     match value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => {
             DataType::try_from(tensor.elem_type()).unwrap_or(DataType::Undefined)
@@ -70,7 +70,7 @@ pub(super) fn declared(value: &ValueInfoProto) -> DataType {
 }
 
 /// Declares another type.
-pub(super) fn declare(value: &mut ValueInfoProto, kind: DataType) {
+pub(in crate::graph) fn declare(value: &mut ValueInfoProto, kind: DataType) {
     if let Some(type_proto::Value::TensorType(tensor)) =
         value.r#type.as_mut().and_then(|kind| kind.value.as_mut())
     {

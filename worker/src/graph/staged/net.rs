@@ -132,7 +132,7 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
 }
 
 /// A node that changes the element type.
-pub(super) fn cast(input: &str, output: &str, to: DataType) -> NodeProto {
+pub(in crate::graph) fn cast(input: &str, output: &str, to: DataType) -> NodeProto {
     NodeProto {
         attribute: vec![AttributeProto::of_int("to", i32::from(to).into())],
         ..node("Cast", &[input], output)

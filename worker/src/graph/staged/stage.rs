@@ -84,7 +84,7 @@ impl Stage {
     /// The stage's graph with all computation in f32, for where f16 overflowed; weights stay as they are stored.
     #[must_use]
     pub fn widened(&self) -> Model {
-        super::widen::widened(&self.model)
+        self.model.clone().widened()
     }
 
     /// The planes that it reads.

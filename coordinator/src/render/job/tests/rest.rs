@@ -153,7 +153,7 @@ fn a_damaged_checkpoint_is_an_error() {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let at = text.find("version").unwrap();
     let mut newer = bytes.clone();
-    let digit = newer[at..].iter().position(|byte| *byte == b'1').unwrap();
+    let digit = newer[at..].iter().position(u8::is_ascii_digit).unwrap();
     newer[at + digit] = b'9';
     let error = Checkpoint::read(&newer).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { found: 9 }), "{error}");

@@ -1,19 +1,23 @@
-//! A graph that computes in f16 in, the same graph computing in f32 out.
+//! A graph that computes in f16 in, whether it does and the same graph computing in f32 out.
 //!
 //! Stored weights stay as they are, perhaps in a file beside the model, and are cast where they are read; engines do
 //! that once, when they load the graph.
 
 use super::{
-    super::{
-        Model,
-        onnx::{AttributeProto, DataType, NodeProto},
-    },
-    net::cast,
+    Model,
+    onnx::{AttributeProto, DataType, GraphProto, NodeProto},
+    staged::{Kinds, cast, declare, declared},
 };
 
-/// Rewrites a stage's graph.
-pub(super) fn widened(model: &Model) -> Model {
-    let mut model = model.clone();
+/// Whether a step of the graph gives f16. Weights that are stored so and cast where they are read do not count.
+pub(super) fn is_half(graph: &GraphProto) -> bool {
+    let kinds = Kinds::new(graph);
+    let steps = graph.node.iter().filter(|node| !node.is("Constant"));
+    steps.flat_map(|node| &node.output).any(|output| kinds.of(output) == DataType::Float16)
+}
+
+/// Rewrites a graph.
+pub(super) fn widened(mut model: Model) -> Model {
     let graph = model.graph_mut();
     let mut casts = Vec::new();
     for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.kind() == DataType::Float16) {
@@ -24,9 +28,9 @@ pub(super) fn widened(model: &Model) -> Model {
     }
     let nodes = std::mem::take(&mut graph.node);
     graph.node = casts.into_iter().chain(nodes.into_iter().flat_map(widened_node)).collect();
-    for value in graph.input.iter_mut().chain(&mut graph.output) {
-        if super::kinds::declared(value) == DataType::Float16 {
-            super::kinds::declare(value, DataType::Float);
+    for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+        if declared(value) == DataType::Float16 {
+            declare(value, DataType::Float);
         }
     }
     model

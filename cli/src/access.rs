@@ -116,7 +116,8 @@ fn token(args: &AccessArgs) -> Result<Option<String>, Error> {
         token.map_err(|error| Error::File { flag: "--token-file", path: path.to_owned(), error })
     };
     match (&args.token, &args.token_file) {
-        (Some(token), _) => Ok(Some(token.trim().to_owned())),
+        // An empty variable is none.
+        (Some(token), _) => Ok(Some(token.trim().to_owned()).filter(|token| !token.is_empty())),
         (None, Some(path)) => read(path).map(Some),
         (None, None) => Ok(None),
     }

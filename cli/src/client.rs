@@ -8,7 +8,7 @@ mod models;
 use std::time::Duration;
 
 use tessera_proto::{
-    Artifact, ConvertError, JobId, JobSpec, JobStatus, WorkerStatus, limits,
+    Artifact, ConvertError, JobHistory, JobId, JobSpec, JobStatus, WorkerStatus, limits,
     wire::{self, jobs_client::JobsClient, models_client::ModelsClient},
 };
 use tonic::{
@@ -83,6 +83,12 @@ pub(crate) enum Error {
     /// A token that no header can carry.
     #[error("the token cannot be used: it is one line of letters, digits and dashes")]
     Token,
+    /// The coordinator cannot do it now.
+    #[error("{message}")]
+    NotNow {
+        /// Its sentence.
+        message: String,
+    },
     /// A gRPC server that does not know our calls.
     #[error(
         "what answers at {address} does not know this call: install the same release of tessera on both sides"
@@ -203,6 +209,17 @@ impl Client {
         self.watch(job).await?.next().await?.ok_or(lost)
     }
 
+    /// What has happened to a job, and the report so far of one that runs.
+    ///
+    /// # Errors
+    /// There is no such job, or no answer.
+    pub(crate) async fn show(&mut self, job: JobId) -> Result<(JobHistory, Option<Vec<u8>>), Error> {
+        let answer = self.jobs.show(wire::ShowRequest { job: job.to_string() }).await;
+        let shown = answer.map_err(|status| self.fault(&status))?.into_inner();
+        let report = Some(shown.report.to_vec()).filter(|report| !report.is_empty());
+        Ok((shown.into(), report))
+    }
+
     /// Ends a job.
     ///
     /// # Errors
@@ -317,12 +334,10 @@ fn fault(address: &Address, status: &Status) -> Error {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::ResourceExhausted => Error::Refused { message },
+        | Code::Unauthenticated => Error::Refused { message },
+        Code::ResourceExhausted | Code::Aborted => Error::NotNow { message },
         Code::Unimplemented => Error::OtherRelease { address },
-        Code::Unavailable | Code::Cancelled | Code::Aborted | Code::DeadlineExceeded => {
-            Error::Lost { address }
-        }
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => Error::Lost { address },
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => Error::Coordinator { address, message },
     }
 }
@@ -342,15 +357,17 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Unreachable { .. }
-            | Error::HungUp { .. }
+            Error::HungUp { .. }
             | Error::Untrusted { .. }
             | Error::Token
             | Error::OtherRelease { .. }
             | Error::Refused { .. } => Self::usage(error),
-            Error::Lost { .. } | Error::Coordinator { .. } | Error::Answer(_) | Error::Short { .. } => {
-                Self::failed(error)
-            }
+            Error::Unreachable { .. }
+            | Error::NotNow { .. }
+            | Error::Lost { .. }
+            | Error::Coordinator { .. }
+            | Error::Answer(_)
+            | Error::Short { .. } => Self::failed(error),
         }
     }
 }
@@ -373,6 +390,7 @@ mod tests {
         assert_eq!(broken.exit, Exit::Failed);
         assert_eq!(broken.sentence(), "the coordinator at http://127.0.0.1:7878 failed: the sentence");
         assert_eq!(failure(Code::Unimplemented).exit, Exit::Usage);
+        assert_eq!(failure(Code::ResourceExhausted).exit, Exit::Failed, "there may be room another time");
     }
 
     #[tokio::test]
@@ -381,7 +399,7 @@ mod tests {
         let address: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
         drop(listener);
         let failure = Failure::from(Client::connect(&address).await.unwrap_err());
-        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(failure.exit, Exit::Failed);
         let expected =
             format!("no coordinator answers at {address}: is `tessera coordinator` running there?");
         assert_eq!(failure.sentence(), expected);

@@ -17,6 +17,7 @@ mod atomic;
 mod bench;
 mod client;
 mod command;
+mod count;
 mod default_model;
 mod environment;
 mod event;

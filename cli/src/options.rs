@@ -69,7 +69,7 @@ pub(crate) struct Submit {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Neither a prompt nor a picture.
-    #[error("no prompt: say what to draw, as in tessera render \"a lighthouse at dusk\"")]
+    #[error("no prompt: say what to draw, as in \"a lighthouse at dusk\"")]
     NoPrompt,
     /// Standard input holds no text.
     #[error("cannot read the prompt from standard input: {reason}")]

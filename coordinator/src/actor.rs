@@ -16,7 +16,7 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, FromWorker, Hello, JobId, JobSpec, JobStatus, RegisteredModel, ToWorker, WorkerId,
+    Artifact, FromWorker, Hello, JobHistory, JobId, JobSpec, JobStatus, RegisteredModel, ToWorker, WorkerId,
     WorkerStatus, job::Format,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +25,7 @@ use crate::{
     Options, clock,
     metrics::Meters,
     render::{self, Event, Source},
+    report::Report,
     store::{Archive, Artifacts, Over, Restored, Stored},
     threads,
 };
@@ -90,6 +91,12 @@ pub(crate) enum Error {
         /// What is missing, and why.
         what: String,
     },
+    /// The job has no artifacts now.
+    #[error("job {job} has no files yet: it is not done; `tessera watch {job}` says when it is")]
+    NotDone {
+        /// The job asked for.
+        job: JobId,
+    },
     /// No such worker.
     #[error("no worker {name:?} is connected: see `tessera workers`")]
     UnknownWorker {
@@ -148,6 +155,10 @@ enum Command {
     },
     List {
         reply: oneshot::Sender<Vec<JobStatus>>,
+    },
+    Show {
+        job: JobId,
+        reply: oneshot::Sender<Result<(JobHistory, Option<Report>), Error>>,
     },
     Workers {
         reply: oneshot::Sender<Vec<WorkerStatus>>,
@@ -276,6 +287,14 @@ impl Handle {
     /// The coordinator is stopping.
     pub(crate) async fn list(&self) -> Result<Vec<JobStatus>, Error> {
         self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// What has happened to a job, and its report so far where it runs.
+    ///
+    /// # Errors
+    /// The job is not known.
+    pub(crate) async fn show(&self, job: JobId) -> Result<(JobHistory, Option<Report>), Error> {
+        self.ask(|reply| Command::Show { job, reply }).await?
     }
 
     /// All workers, in the order in which they came.

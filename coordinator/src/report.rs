@@ -1,5 +1,6 @@
 //! What a job cost: task times as they come in, the report's JSON out. Time is an argument.
 
+mod past;
 mod samples;
 mod trace;
 
@@ -15,6 +16,8 @@ use crate::{
     fleet::TaskNumber,
     render::{Place, Summary},
 };
+pub use past::Past;
+use past::Times;
 use samples::Samples;
 use trace::{Frame, Slice, Trace};
 
@@ -33,6 +36,8 @@ pub struct Ledger {
     losses: u64,
     /// Of a job that is to be traced.
     trace: Option<Trace>,
+    /// What earlier coordinators measured.
+    past: Past,
 }
 
 #[derive(Debug)]
@@ -77,7 +82,7 @@ pub struct TaskTimes {
     pub bytes: u64,
 }
 
-/// The report, as it is written to JSON.
+/// The report, as it is written to JSON. Percentiles are of what this coordinator saw, all else is of the whole job.
 #[derive(Debug, Serialize)]
 pub struct Report {
     #[serde(skip)]
@@ -121,7 +126,7 @@ struct StageReport {
     dispatch_ms_p99: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct WorkerReport {
     worker: String,
     name: String,
@@ -169,6 +174,7 @@ impl Ledger {
             retries: 0,
             losses: 0,
             trace: traced.then(Trace::default),
+            past: Past::default(),
         }
     }
 
@@ -266,37 +272,46 @@ impl Ledger {
     #[must_use]
     pub fn report(&mut self, subject: Subject, now: Instant) -> Report {
         let trace = self.trace.take().map(|trace| (trace, self.frame(&subject, now)));
-        let Subject { plan, .. } = subject;
+        Report { trace, ..self.so_far(subject.plan, now) }
+    }
+
+    /// The report of a job under way, without a trace.
+    #[must_use]
+    pub fn so_far(&self, plan: Summary, now: Instant) -> Report {
         let dispatches: Samples = self.workers.values().map(|ledger| &ledger.dispatches).collect();
+        let times = self.times();
+        let share = |of: fn(Stage) -> bool| {
+            Times::busy_share(times.iter().filter(|(stage, _)| of(**stage)).map(|(_, times)| times))
+        };
+        let Past { retries, losses, second_runs, taken_back, .. } = self.past();
         Report {
-            trace,
+            trace: None,
             dispatch_ms_p50: dispatches.percentile(50),
             dispatch_ms_p99: dispatches.percentile(99),
             submitted: self.submitted,
             plan,
             wall_s: self.age(now).as_secs_f64(),
-            device_busy_share: self.busy_share(|_| true),
-            hires_and_decode_busy_share: self
-                .busy_share(|stage| matches!(stage, Stage::Hires | Stage::Decode)),
-            stages: self.stages.iter().map(|(&stage, span)| self.stage(stage, span)).collect(),
-            workers: self.workers.iter().map(|(id, ledger)| ledger.report(*id)).collect(),
-            retries: self.retries,
-            lost_tasks: self.losses,
-            second_runs: self.workers.values().map(|ledger| ledger.second_runs).sum(),
-            taken_back: self.workers.values().map(|ledger| ledger.taken_back).sum(),
+            device_busy_share: share(|_| true),
+            hires_and_decode_busy_share: share(|stage| matches!(stage, Stage::Hires | Stage::Decode)),
+            stages: times.iter().map(|(&stage, times)| self.stage(stage, times)).collect(),
+            workers: self.worker_reports(),
+            retries,
+            lost_tasks: losses,
+            second_runs,
+            taken_back,
         }
     }
 
-    fn stage(&self, stage: Stage, span: &Span) -> StageReport {
+    fn stage(&self, stage: Stage, times: &Times) -> StageReport {
         let overheads = self.overheads.get(&stage).cloned().unwrap_or_default();
         let dispatches = self.dispatches.get(&stage).cloned().unwrap_or_default();
         StageReport {
             stage,
-            begin_s: span.from.saturating_duration_since(self.submitted).as_secs_f64(),
-            wall_s: span.wall().as_secs_f64(),
-            busy_s: self.busy_in(stage).as_secs_f64(),
-            busy_share: self.busy_share(|other| other == stage),
-            tasks: span.tasks,
+            begin_s: times.begin_s,
+            wall_s: times.wall_s,
+            busy_s: times.busy_s,
+            busy_share: Times::busy_share(std::iter::once(times)),
+            tasks: times.tasks,
             round_trip_overhead_ms_p50: overheads.percentile(50),
             round_trip_overhead_ms_p99: overheads.percentile(99),
             dispatch_ms_p50: dispatches.percentile(50),
@@ -320,19 +335,6 @@ impl Ledger {
 
     fn busy_in(&self, stage: Stage) -> Duration {
         self.busy.iter().filter(|((of, _), _)| *of == stage).map(|(_, &busy)| busy).sum()
-    }
-
-    /// Of the time that all workers together had in these stages, the share inside networks.
-    fn busy_share(&self, of: impl Fn(Stage) -> bool) -> f64 {
-        let spans = self.stages.iter().filter(|(stage, _)| of(**stage));
-        let (mut busy, mut wall) = (0.0, 0.0);
-        for (&stage, span) in spans {
-            busy += self.busy_in(stage).as_secs_f64();
-            wall += span.wall().as_secs_f64();
-        }
-        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        let had = wall * f64::from(workers);
-        if 0.0 < had { busy / had } else { 0.0 }
     }
 }
 
@@ -371,28 +373,6 @@ impl Report {
 impl Span {
     fn wall(&self) -> Duration {
         self.to.saturating_duration_since(self.from)
-    }
-}
-
-// === impl WorkerLedger ===
-
-impl WorkerLedger {
-    fn report(&self, worker: WorkerId) -> WorkerReport {
-        WorkerReport {
-            worker: worker.to_string(),
-            name: self.name.clone(),
-            device: self.device.clone(),
-            tasks: self.tasks,
-            busy_s: self.busy.as_secs_f64(),
-            bytes_sent: self.bytes_sent,
-            bytes_received: self.bytes_received,
-            second_runs: self.second_runs,
-            taken_back: self.taken_back,
-            gap_ms_p50: self.gaps.percentile(50),
-            gap_ms_p99: self.gaps.percentile(99),
-            dispatch_ms_p50: self.dispatches.percentile(50),
-            dispatch_ms_p99: self.dispatches.percentile(99),
-        }
     }
 }
 

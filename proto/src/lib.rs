@@ -32,6 +32,8 @@ pub use message::{CONTRACT, FetchFailure, FromWorker, Hello, ToWorker};
 pub use moments::{Affine, Error as MomentsError, GroupNorm, Moments};
 pub use rect::{Error as RectError, Rect};
 pub use speed::{Class, Kind, Speed};
-pub use status::{Artifact, FailureClass, JobFailure, JobState, JobStatus, Stage, WorkerStatus};
+pub use status::{
+    Artifact, FailureClass, JobEvent, JobFailure, JobHistory, JobState, JobStatus, Stage, WorkerStatus,
+};
 pub use task::{Answer, Assignment, Failure, FailureKind, Guidance, Outcome, Part, Segment, Source, Work};
 pub use tensor::{Error as TensorError, Tensor};

@@ -108,6 +108,24 @@ pub struct JobFailure {
     pub message: String,
 }
 
+/// What has happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JobHistory {
+    /// Oldest first.
+    pub events: Vec<JobEvent>,
+    /// How many were between the first and the last of a job to which much has happened, and are not kept.
+    pub left_out: u64,
+}
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEvent {
+    /// When, ms since 1970.
+    pub at_ms: u64,
+    /// For people.
+    pub message: String,
+}
+
 /// A worker at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerStatus {

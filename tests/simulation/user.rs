@@ -83,7 +83,10 @@ async fn fetch(
     let mut chunks = match client.fetch(request).await {
         Ok(answer) if state == JobState::Done => answer.into_inner(),
         Ok(_) => return Err("a job that is not done gives a file".into()),
-        Err(status) if state != JobState::Done && status.code() == Code::FailedPrecondition => {
+        Err(status)
+            if state != JobState::Done
+                && matches!(status.code(), Code::FailedPrecondition | Code::Aborted) =>
+        {
             return Ok(None);
         }
         Err(status) => return Err(status.into()),

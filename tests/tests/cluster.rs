@@ -122,7 +122,8 @@ fn all_of_several_jobs_are_tried_and_the_worst_decides() {
     let ended = cluster.run(&["cancel", &third, "nonsense"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "a word that is no id is seen before");
     let shown = ok(cluster.run(&["show", &third]));
-    assert!(shown.contains("of eve: waiting") && shown.contains("0 workers have its model"), "{shown}");
+    assert!(shown.contains("of eve: waiting") && shown.contains("0 workers with its model"), "{shown}");
+    assert!(shown.contains("after  event") && shown.contains("handed in"), "{shown}");
     let told = report::parse(ok(cluster.run(&["show", &third, "--json"])).trim());
     assert_eq!((&told["status"]["user"], &told["report"]), (&"eve".into(), &serde_json::Value::Null));
     assert_eq!(ok(cluster.run(&["cancel", &third, &third])).lines().count(), 2);

@@ -85,10 +85,44 @@ fn a_killed_coordinator_goes_on_with_its_jobs() {
         assert!(stage == "decode" || before.saturating_sub(after) < 80, "{before} {after}");
         done = after;
     }
-    until(&cluster, &job, is_done);
+    let ended = until(&cluster, &job, is_done);
     assert_eq!(fetched(&cluster, &job), expected);
+    tells_of_all_coordinators(&cluster, &job, &ended);
     let left: Vec<_> = std::fs::read_dir(cluster.state().join("open")).expect("a folder").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The job's books go on over the kills: its age, where its time went, and what has happened to it.
+fn tells_of_all_coordinators(cluster: &Cluster, job: &str, status: &serde_json::Value) {
+    let shown = parse(cluster.run(&["show", job, "--json"]).stdout.trim());
+    let events = shown["events"].as_array().expect("a list");
+    let messages: Vec<&str> = events.iter().filter_map(|event| event["message"].as_str()).collect();
+    let count = |part: &str| messages.iter().filter(|message| message.starts_with(part)).count();
+    assert_eq!((messages[0], messages.last()), ("handed in", Some(&"done")), "{messages:?}");
+    // The last kill can come when the job is over.
+    let kills = count("its coordinator ended");
+    assert!((3..=4).contains(&kills) && count("goes on with ") == kills, "{messages:?}");
+    assert!(events.is_sorted_by_key(|event| event["at_ms"].as_u64()), "{events:?}");
+    let report = &shown["report"];
+    let seconds = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let [stages, planned] = [&report["stages"], &report["plan"]["stages"]].map(|stages| {
+        stages
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|stage| (stage["stage"].as_str(), stage))
+            .collect::<Vec<_>>()
+    });
+    for (name, stage) in &stages {
+        // A decode begins its round again; what is embedded is no stage of the plan.
+        let tasks = planned.iter().find(|(other, _)| other == name).map(|(_, stage)| &stage["tasks"]);
+        let once = tasks.is_none_or(|tasks| *tasks == stage["tasks"]);
+        assert!(once || *name == Some("decode"), "counted once: {stage} {tasks:?}");
+    }
+    let worked: f64 = stages.iter().map(|(_, stage)| seconds(&stage["wall_s"])).sum();
+    let age = seconds(&status["age_ms"]) / 1e3;
+    assert!(worked < age && age <= seconds(&report["wall_s"]) + 1.0, "{worked} {age} {report}");
+    assert_eq!(report["workers"].as_array().map(Vec::len), Some(2), "who came back is known: {report}");
 }
 
 /// The coordinator dies at a named point of the way to the disk; whatever it had said is true afterwards, and the picture

@@ -111,7 +111,7 @@ pub(crate) struct ShowArgs {
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Print JSON: the status, and the report of a job that is done
+    /// Print JSON: the status, the report (so far, of a job that runs) and the events
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -6,6 +6,8 @@ use clap::Args;
 
 /// All that makes a job; shared by `render`, `plan` and `submit`.
 #[derive(Debug, Clone, Args)]
+// A scale of -2 is for us to refuse: clap would take it for a flag that it does not know.
+#[command(allow_negative_numbers = true)]
 pub(crate) struct JobArgs {
     /// Take what is not said here from a job file: TOML, with the long names of these flags as keys, and prompt
     ///

@@ -46,8 +46,9 @@ pub(super) async fn run(args: CoordinatorArgs, output: &Output) -> Result<(), Fa
     }
     let host =
         if address.ip().is_unspecified() { format!("HOST:{}", address.port()) } else { address.to_string() };
+    let admitted = if args.tls.is_some() { " --ca ca.pem --token-file FILE" } else { "" };
     tracing::info!(
-        "workers join with: tessera worker --coordinator {scheme}://{host} --device cpu --model DIR"
+        "workers join with: tessera worker --coordinator {scheme}://{host}{admitted} --device cpu --model DIR"
     );
     // The URL is what scripts wait for.
     output.data(format_args!("{scheme}://{address}"))?;

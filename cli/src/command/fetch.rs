@@ -1,6 +1,6 @@
 //! `tessera fetch`: finished jobs' ids in, their pictures in files out.
 
-use tessera_proto::JobId;
+use tessera_proto::{Artifact, JobId};
 
 use crate::{
     args::FetchArgs,
@@ -49,6 +49,10 @@ impl Errand<'_> {
     /// Gets one job's files.
     async fn run(&self, client: &mut Client, job: JobId, interrupt: &mut Interrupt) -> Result<(), Failure> {
         let status = client.status(job).await?;
+        if !status.state.is_final() {
+            // The coordinator says why not, before a folder is made.
+            client.fetch(job, Artifact::Picture).await?;
+        }
         let files = self.fetch.files(&status, &self.environment.current).map_err(Failure::usage)?;
         let finished = tokio::select! {
             finished = results::collect(client, &status, &files) => finished?,

@@ -11,7 +11,8 @@ use crate::{
     progress::seconds,
 };
 
-/// Lists the jobs that are asked for, of those that the coordinator remembers.
+/// Lists the jobs that are asked for, of those that the coordinator remembers; their time is that since they were handed
+/// in, until their ends.
 pub(super) async fn run(args: JobsArgs, output: &Output) -> Result<(), Failure> {
     let selection = Selection::new(&args).map_err(Failure::usage)?;
     let known = super::connect(&args.cluster).await?.jobs().await?;
@@ -28,7 +29,7 @@ pub(super) async fn run(args: JobsArgs, output: &Output) -> Result<(), Failure> 
         });
         return Ok(());
     }
-    let mut table = Table::new(["job", "state", "user", "priority", "stage", "tasks", "age", "note"]);
+    let mut table = Table::new(["job", "state", "user", "priority", "stage", "tasks", "time", "note"]);
     for status in &jobs {
         table.row([
             status.job.to_string(),

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tessera_coordinator::render::Summary;
-use tessera_proto::{JobState, JobStatus, Stage, job::Choice};
+use tessera_proto::{JobEvent, JobHistory, JobState, JobStatus, Stage, job::Choice};
 
 use super::table::Table;
 use crate::{
     args::ShowArgs,
+    count::count,
     exit::Failure,
     output::{Output, Style},
     progress::seconds,
@@ -18,8 +19,10 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct Told<'a> {
     status: &'a JobStatus,
-    /// As `tessera fetch --report` writes it; `None` where the job is not done.
+    /// As `tessera fetch --report` writes it, of a job that runs so far; `None` where it has not begun or has failed.
     report: Option<Value>,
+    #[serde(flatten)]
+    history: JobHistory,
 }
 
 /// What people are told of a report.
@@ -53,30 +56,34 @@ struct WorkerTimes {
     busy_s: f64,
 }
 
-/// Prints the job's status, and of one that is done its plan, stages, workers and mishaps.
+/// Prints the job's status; of one that runs or is done its plan, stages, workers and mishaps; and what has happened to it.
 pub(super) async fn run(args: ShowArgs, output: &Output) -> Result<(), Failure> {
     let job = super::job_id(&args.job)?;
     let mut client = super::connect(&args.cluster).await?;
     let status = client.status(job).await?;
+    let (history, so_far) = client.show(job).await?;
     let report = match status.state {
         JobState::Done => results::report(&mut client, job).await?,
-        _ => None,
+        _ => so_far,
     };
     let unread =
         |error| Failure::failed(anyhow::Error::new(error).context("the job's report cannot be read"));
     if output.style() == Style::Json {
         let report = report.as_deref().map(serde_json::from_slice).transpose().map_err(unread)?;
-        return output.json(&Told { status: &status, report });
+        return output.json(&Told { status: &status, report, history });
     }
     output.data(head(&status))?;
     let report: Option<Report> = report.as_deref().map(serde_json::from_slice).transpose().map_err(unread)?;
-    let Some(report) = report else {
-        return status.notes.iter().try_for_each(|note| output.data(format_args!("note: {note}")));
-    };
-    output.data(format_args!("\n{}", report.plan))?;
-    output.data(format_args!("\n{}", stages(&report.stages)))?;
-    output.data(format_args!("\n{}", workers(&report.workers)))?;
-    mishaps(&report).map_or(Ok(()), |line| output.data(format_args!("\n{line}")))
+    match &report {
+        None => status.notes.iter().try_for_each(|note| output.data(format_args!("note: {note}")))?,
+        Some(report) => {
+            output.data(format_args!("\n{}", report.plan))?;
+            output.data(format_args!("\n{}", stages(&report.stages)))?;
+            output.data(format_args!("\n{}", workers(&report.workers)))?;
+            mishaps(report).map_or(Ok(()), |line| output.data(format_args!("\n{line}")))?;
+        }
+    }
+    if history.events.is_empty() { Ok(()) } else { output.data(format_args!("\n{}", events(&history))) }
 }
 
 /// The lines that every job has.
@@ -92,8 +99,10 @@ fn head(status: &JobStatus) -> String {
         lines[1] = format!("{size}{}, {}, took {}", status.format.name(), priority.name(), seconds(*age_ms));
     } else {
         lines.push(format!(
-            "{}: {done} of {total} tasks done, {workers} workers have its model",
-            stage.name()
+            "{}: {done} of {} done, {} with its model",
+            stage.name(),
+            count(*total, "task"),
+            count((*workers).into(), "worker")
         ));
     }
     lines.extend(status.paused.clone());
@@ -127,6 +136,20 @@ fn workers(workers: &[WorkerTimes]) -> Table<5> {
             times.tasks.to_string(),
             format!("{:.1} s", times.busy_s),
         ]);
+    }
+    table
+}
+
+/// What has happened, by the time since the job was handed in.
+fn events(history: &JobHistory) -> Table<2> {
+    let start = history.events.first().map_or(0, |event| event.at_ms);
+    let mut table = Table::new(["after", "event"]);
+    let middle = history.events.len() / 2;
+    for (index, JobEvent { at_ms, message }) in history.events.iter().enumerate() {
+        if index == middle && 0 < history.left_out {
+            table.row(["...".to_owned(), format!("{} more are not kept", history.left_out)]);
+        }
+        table.row([seconds(at_ms.saturating_sub(start)), message.clone()]);
     }
     table
 }

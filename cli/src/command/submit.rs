@@ -91,5 +91,8 @@ fn waits(model: &ModelRef, workers: &[WorkerStatus]) -> String {
             format!("no worker serves {} (they serve {})", options::called(model), models.join(", "))
         }
     };
-    format!("{there}: the job waits for one; start `tessera worker` with it, or `tessera model push` it")
+    format!(
+        "{there}: the job waits for one, and fails if none comes in the coordinator's --worker-wait (60 s unless it says \
+         otherwise); start `tessera worker` with it, or `tessera model push` it"
+    )
 }

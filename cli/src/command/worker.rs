@@ -85,17 +85,16 @@ fn access(args: &WorkerArgs, access: &Access) -> Result<Option<tessera_worker::A
     Ok(Some(tessera_worker::Access { ca, token, folder, name: args.name.clone().unwrap_or(host) }))
 }
 
-/// A worker that cannot begin was asked for the wrong thing; one whose stream broke was not.
+/// A worker that is not let in was asked for the wrong thing; one whose coordinator is away, or whose stream broke, was not.
 fn failure(error: Error) -> Failure {
-    let unreachable = matches!(
+    let shut_out = matches!(
         &error,
         Error::Link(
-            LinkError::Unreachable { .. }
-                | LinkError::Refused { .. }
+            LinkError::Refused { .. }
                 | LinkError::Untrusted { .. }
                 | LinkError::Keep { .. }
                 | LinkError::Token
         )
     );
-    if error.is_usage() || unreachable { Failure::usage(error) } else { Failure::failed(error) }
+    if error.is_usage() || shut_out { Failure::usage(error) } else { Failure::failed(error) }
 }

@@ -64,11 +64,10 @@ impl Fetch {
             return Err(Error::OneFile { flag, path, count: jobs.len() });
         }
         let folder = output.unwrap_or_else(|| current.to_owned());
-        fs::create_dir_all(&folder).map_err(|reason| Error::Folder { path: folder.clone(), reason })?;
         Ok(Self::Folder(folder))
     }
 
-    /// The files for a job.
+    /// The files for a job that is done; their folder is made.
     ///
     /// # Errors
     /// A name does not end as the job's format does, or cannot be written.
@@ -76,7 +75,11 @@ impl Fetch {
         let JobStatus { job, format, .. } = *status;
         let stem = format!("tessera-{job}");
         match self {
-            Self::Folder(folder) => Named::default().resolve(&stem, format, folder),
+            Self::Folder(folder) => {
+                fs::create_dir_all(folder)
+                    .map_err(|reason| Error::Folder { path: folder.clone(), reason })?;
+                Named::default().resolve(&stem, format, folder)
+            }
             Self::Files(named) => {
                 named.result.as_deref().map_or(Ok(()), |path| check_fetched(job, format, path))?;
                 named.clone().resolve(&stem, format, current)
@@ -99,9 +102,13 @@ fn ends_in_separator(path: &Path) -> bool {
 mod tests {
     use clap::Parser;
     use tempfile::TempDir;
+    use tessera_proto::Stage;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::{
+        args::{Cli, Command},
+        progress::status,
+    };
 
     fn fetch(words: &[&str], current: &Path) -> Result<Fetch, String> {
         let line = ["tessera", "fetch", "--coordinator", "http://h:1"].iter().chain(words);
@@ -116,12 +123,13 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| format!("{}/{name}", folder.path().display());
         let to = |words: &[&str]| match fetch(words, folder.path()).unwrap() {
-            Fetch::Folder(folder) => (folder.display().to_string(), folder.is_dir()),
+            Fetch::Folder(folder) => (folder.display().to_string(), true),
             Fetch::Files(named) => (named.result.unwrap_or_default().display().to_string(), false),
         };
         assert_eq!(to(&["1", "2"]), (folder.path().display().to_string(), true));
         assert_eq!(to(&["1", "2", "-o", &path("a/b")]), (path("a/b"), true));
         assert_eq!(to(&["1", "-o", &path("c/")]), (path("c/"), true));
+        fs::create_dir(path("a")).unwrap();
         assert_eq!(to(&["1", "-o", &path("a")]), (path("a"), true));
         assert_eq!(to(&["1", "-o", &path("out.png")]), (path("out.png"), false));
         assert_eq!(to(&["1"]), (String::new(), false));
@@ -137,6 +145,12 @@ mod tests {
         );
         fs::write(path("plain"), b"").unwrap();
         assert!(refused(&["1", "2", "-o", &path("plain")]).contains("is for one job"));
-        assert!(refused(&["1", "2", "-o", &path("plain/in")]).contains("the folder cannot be made"));
+        let no_folder = fetch(&["1", "2", "-o", &path("plain/in")], folder.path()).unwrap();
+        let error = no_folder.files(&status(Stage::Save, 1, 1, 1), folder.path()).unwrap_err().to_string();
+        assert!(error.contains("the folder cannot be made"), "{error}");
+        assert!(!folder.path().join("c").exists(), "a folder is made for a picture that is there");
+        let made = fetch(&["1", "2", "-o", &path("a/b")], folder.path()).unwrap();
+        made.files(&status(Stage::Save, 1, 1, 1), folder.path()).unwrap();
+        assert!(folder.path().join("a/b").is_dir());
     }
 }

@@ -280,7 +280,7 @@ fn upscalers_are_named_or_files_of_real_devices() {
 
 #[test]
 fn a_forgotten_prompt_is_noticed() {
-    let sentence = "no prompt: say what to draw, as in tessera render \"a lighthouse at dusk\"";
+    let sentence = "no prompt: say what to draw, as in \"a lighthouse at dusk\"";
     assert_eq!(refusal(&[]), sentence);
     assert_eq!(job(&[""]), simulated_default(""));
 }

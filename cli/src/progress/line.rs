@@ -2,6 +2,8 @@
 
 use tessera_proto::{JobState, JobStatus, Stage};
 
+use crate::count::count;
+
 /// The state as one line without a line's end: stage, tiles, speed, time left.
 pub(super) fn now(status: &JobStatus) -> String {
     if let Some(paused) = status.paused.as_ref().filter(|_| !status.state.is_final()) {
@@ -11,12 +13,12 @@ pub(super) fn now(status: &JobStatus) -> String {
         JobState::Waiting => "waiting for a worker".to_owned(),
         JobState::Running => match counted(status) {
             None => status.stage.name().to_owned(),
-            Some((things, calls)) => format!(
-                "{}: {}/{} {things}{}",
+            Some((thing, call)) => format!(
+                "{}: {}/{}{}",
                 status.stage.name(),
                 status.stage_done,
-                status.stage_total,
-                speed(status, calls)
+                count(status.stage_total, thing),
+                speed(status, call)
             ),
         },
         JobState::Done => "done".to_owned(),
@@ -30,7 +32,7 @@ pub(super) fn ended(status: &JobStatus, ms: u64) -> String {
     let name = status.stage.name();
     match counted(status) {
         None => format!("{name}: {}", seconds(ms)),
-        Some((things, _)) => format!("{name}: {} {things} in {}", status.stage_total, seconds(ms)),
+        Some((thing, _)) => format!("{name}: {} in {}", count(status.stage_total, thing), seconds(ms)),
     }
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn seconds(ms: u64) -> String {
 }
 
 /// ", 14.2 model calls/s, 0:16 left", once there is something to measure.
-fn speed(status: &JobStatus, calls: &str) -> String {
+fn speed(status: &JobStatus, call: &str) -> String {
     if status.stage_done == 0 || status.stage_ms == 0 {
         return String::new();
     }
@@ -51,17 +53,17 @@ fn speed(status: &JobStatus, calls: &str) -> String {
     let tenths = rate(status.stage_done);
     let ahead = status.stage_total.saturating_sub(status.stage_done);
     let left = ahead.saturating_mul(status.stage_ms) / status.stage_done;
-    format!(", {}.{} {calls}/s, {} left", tenths / 10, tenths % 10, clock(left))
+    format!(", {}.{} {call}s/s, {} left", tenths / 10, tenths % 10, clock(left))
 }
 
-/// What a stage's tasks are to people and to devices; `None` where there is nothing to count.
+/// What one of a stage's tasks is to people and to devices; `None` where there is nothing to count.
 const fn counted(status: &JobStatus) -> Option<(&'static str, &'static str)> {
     match status.stage {
         _ if status.stage_total == 0 => None,
         Stage::Embed | Stage::Save => None,
-        Stage::Base => Some(("model calls", "model calls")),
-        Stage::Hires => Some(("tiles", "model calls")),
-        Stage::Upscale | Stage::Encode | Stage::Decode => Some(("tiles", "tiles")),
+        Stage::Base => Some(("model call", "model call")),
+        Stage::Hires => Some(("tile", "model call")),
+        Stage::Upscale | Stage::Encode | Stage::Decode => Some(("tile", "tile")),
     }
 }
 
@@ -130,6 +132,7 @@ pub(super) mod tests {
         assert_eq!(now(&status(Stage::Save, 0, 0, 300)), "save");
         assert_eq!(now(&status(Stage::Embed, 1, 1, 300)), "embed");
         assert_eq!(ended(&status(Stage::Embed, 1, 1, 300), 310), "embed: 0.3 s");
+        assert_eq!(ended(&status(Stage::Decode, 1, 1, 300), 310), "decode: 1 tile in 0.3 s");
         let mut waiting = status(Stage::Embed, 0, 0, 0);
         waiting.state = JobState::Waiting;
         assert_eq!(now(&waiting), "waiting for a worker");

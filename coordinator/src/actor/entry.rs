@@ -1,9 +1,11 @@
 //! A job in the coordinator's books: what was asked for, how far it is, who watches.
 
-use std::time::Instant;
+mod books;
+
+use std::time::{Duration, Instant};
 
 use tessera_proto::{
-    Artifact, FailureClass, JobFailure, JobId, JobSpec, JobState, JobStatus,
+    Artifact, FailureClass, JobFailure, JobHistory, JobId, JobSpec, JobState, JobStatus,
     job::{Format, Goal, Urgency},
 };
 use tokio::sync::watch;
@@ -11,7 +13,7 @@ use tokio::sync::watch;
 use super::file::File;
 use crate::{
     fleet::Standing,
-    render::{Checkpoint, Job, Mark, Source, Summary},
+    render::{Checkpoint, Job, Mark, Progress, Source, Summary},
     report::Ledger,
     store::{Over, Restored},
 };
@@ -35,8 +37,13 @@ pub(super) struct Entry {
     pub(super) kept: Option<(Mark, Instant)>,
     /// Whether a checkpoint is on its way.
     pub(super) keeping: bool,
+    /// When it came to this coordinator.
+    pub(super) since: Instant,
     status: watch::Sender<JobStatus>,
     stage_since: Instant,
+    history: JobHistory,
+    /// Whether what an earlier coordinator knew of it is still to be read.
+    recalls: bool,
 }
 
 /// Where a job stands; a field exists only where it means something.
@@ -86,19 +93,23 @@ pub(super) enum Input {
 
 impl Entry {
     pub(super) fn new(id: JobId, order: u64, (spec, source): (Box<JobSpec>, Source), now: Instant) -> Self {
-        Self::waiting((id, order), spec, Input::Here { source, checkpoint: None }, now)
+        let since = (now, Duration::ZERO);
+        Self::waiting((id, order), spec, Input::Here { source, checkpoint: None }, since)
     }
 
     /// A job of an earlier coordinator, to go on with.
     pub(super) fn restored(restored: Restored, now: Instant) -> Self {
-        let Restored { job, place, spec, model } = restored;
+        let Restored { job, place, spec, model, age } = restored;
         let input = Input::Stored { not_before: now };
-        Self { pinned: model, ..Self::waiting((job, place), Box::new(spec), input, now) }
+        let mut this = Self::waiting((job, place), Box::new(spec), input, (now, age));
+        (this.pinned, this.recalls) = (model, true);
+        this.tell("its coordinator ended: another one goes on with it", now);
+        this
     }
 
     /// A job that is over.
     pub(super) fn over(over: Over, now: Instant) -> Self {
-        let Over { place, status, files, .. } = over;
+        let Over { place, status, files, history, .. } = over;
         Self {
             order: place,
             priority: status.priority,
@@ -110,12 +121,23 @@ impl Entry {
             ledger: Ledger::new(now, false),
             kept: None,
             keeping: false,
+            since: now,
             status: watch::Sender::new(status),
             stage_since: now,
+            history,
+            recalls: false,
         }
     }
 
-    fn waiting((id, order): (JobId, u64), spec: Box<JobSpec>, input: Input, now: Instant) -> Self {
+    /// `age`: how long ago it was handed in, perhaps to another coordinator.
+    fn waiting(
+        (id, order): (JobId, u64),
+        spec: Box<JobSpec>,
+        input: Input,
+        (now, age): (Instant, Duration),
+    ) -> Self {
+        // No clock of a machine goes back to before its start.
+        let handed_in = now.checked_sub(age).unwrap_or(now);
         let status = JobStatus {
             job: id,
             state: JobState::Waiting,
@@ -137,7 +159,7 @@ impl Entry {
         };
         Self {
             order,
-            ledger: Ledger::new(now, spec.trace),
+            ledger: Ledger::new(handed_in, spec.trace),
             priority: spec.priority,
             user: spec.user.clone(),
             held: match &input {
@@ -149,8 +171,11 @@ impl Entry {
             phase: Phase::Waiting { input },
             kept: None,
             keeping: false,
+            since: now,
             status: watch::Sender::new(status),
             stage_since: now,
+            history: books::began(handed_in),
+            recalls: false,
         }
     }
 
@@ -190,11 +215,17 @@ impl Entry {
     }
 
     /// The job begins.
-    pub(super) fn run(&mut self, job: Job) {
+    pub(super) fn run(&mut self, job: Job, now: Instant) {
         let (notes, size) = (job.plan().notes().to_vec(), job.plan().target());
+        let Progress { stage, done, total, .. } = job.progress();
+        let begins = format!("begins with {}: {total} tasks", stage.name());
+        let goes_on = format!("goes on with {}: {done} of {total} tasks are done", stage.name());
+        self.tell(if done == 0 { begins } else { goes_on }, now);
+        self.stage_since = now.checked_sub(self.ledger.spent_in(stage)).unwrap_or(now);
         self.phase = Phase::Running { job: Box::new(job), file: None };
         self.status.send_modify(|status| {
             status.state = JobState::Running;
+            status.stage = stage;
             status.paused = None;
             status.notes = notes;
             status.size = Some(size);
@@ -206,18 +237,23 @@ impl Entry {
         if self.is_over() {
             return;
         }
-        let (progress, notes) = match &self.phase {
-            Phase::Running { job, .. } => (Some(job.progress()), job.plan().notes()),
-            _ => (None, [].as_slice()),
+        let (stage, told) = {
+            let status = self.status.borrow();
+            (status.stage, status.notes.len())
         };
-        let stage = self.status.borrow().stage;
-        if progress.is_some_and(|progress| progress.stage != stage) {
+        let (progress, notes) = match &self.phase {
+            // Notes only grow.
+            Phase::Running { job, .. } => (Some(job.progress()), job.plan().notes()[told..].to_vec()),
+            _ => (None, Vec::new()),
+        };
+        notes.iter().for_each(|note| self.tell(note, now));
+        if let Some(progress) = progress.filter(|progress| progress.stage != stage) {
             self.stage_since = now;
+            self.tell(format!("{} begins", progress.stage.name()), now);
         }
         let (age, in_stage) = (self.ledger.age(now), now.saturating_duration_since(self.stage_since));
         self.status.send_modify(|status| {
-            // Notes only grow.
-            status.notes.extend(notes.iter().skip(status.notes.len()).cloned());
+            status.notes.extend(notes);
             if let Some(progress) = progress {
                 status.stage = progress.stage;
                 status.stage_done = progress.stage_done;
@@ -232,15 +268,18 @@ impl Entry {
     }
 
     /// Nothing happens to the job for this reason, or something does again.
-    pub(super) fn pause(&mut self, why: Option<&str>) {
+    pub(super) fn pause(&mut self, why: Option<&str>, now: Instant) {
         if self.is_ended() {
             return;
         }
-        self.status.send_if_modified(|status| {
+        let changed = self.status.send_if_modified(|status| {
             let changed = status.paused.as_deref() != why;
             status.paused = why.map(str::to_owned);
             changed
         });
+        if changed {
+            self.tell(why.unwrap_or("nothing stands in its way any more"), now);
+        }
     }
 
     /// The job goes back to where it was last stored.
@@ -262,6 +301,10 @@ impl Entry {
             _ => Vec::new(),
         };
         self.spec = None;
+        self.tell(
+            failure.as_ref().map_or_else(|| state.name().to_owned(), |why| format!("failed: {why}")),
+            now,
+        );
         let status =
             JobStatus { state, failure, paused: None, age_ms: millis(self.ledger.age(now)), ..self.status() };
         self.phase = Phase::Ending { status: Box::new(status.clone()), files: files.clone() };
@@ -343,7 +386,7 @@ pub(super) fn cluster(message: impl Into<String>) -> JobFailure {
     JobFailure { class: FailureClass::Cluster, message: message.into() }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tessera_proto::{Artifact, JobId, JobSpec, JobStatus};
+use tessera_proto::{Artifact, JobHistory, JobId, JobSpec, JobStatus};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -48,7 +48,7 @@ pub(super) enum Order {
     /// What a job goes on from.
     Load { job: JobId, spec: Box<JobSpec> },
     /// A job is over.
-    End { job: JobId, status: Box<JobStatus>, files: Vec<Artifact> },
+    End { job: JobId, status: Box<JobStatus>, files: Vec<Artifact>, history: JobHistory },
     /// Nobody asks for a job any more.
     Forget { job: JobId },
     /// Answered when all before is done.
@@ -164,8 +164,8 @@ impl Loop {
                 self.meters.kept(checkpoint.byte_len(), clock::now().saturating_duration_since(began));
                 (*job, ours, Some(Kept::Checkpoint { job: *job }))
             }
-            Order::End { job, status, files } => {
-                let ours = self.archive.end(*job, (status, files)).await?;
+            Order::End { job, status, files, history } => {
+                let ours = self.archive.end(*job, (status, files, history)).await?;
                 (*job, ours, Some(Kept::Ended { job: *job }))
             }
             Order::Load { job, spec } => return Ok(Some(self.load(*job, spec.clone()).await?)),

@@ -16,8 +16,8 @@ use std::{
 };
 
 use tessera_proto::{
-    Artifact, Digest, FromWorker, JobFailure, JobId, JobSpec, JobState, JobStatus, LeaseId, ToWorker,
-    WorkerId,
+    Artifact, Digest, FromWorker, JobFailure, JobHistory, JobId, JobSpec, JobState, JobStatus, LeaseId,
+    ToWorker, WorkerId,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -31,6 +31,7 @@ use crate::{
     fleet::{Fleet, TaskNumber, Worker},
     metrics::Meters,
     render::{Action, Checkpoint, Job, Place, Plan, Source},
+    report::Report,
     store::Artifacts,
 };
 use models::KeptModels;
@@ -124,6 +125,7 @@ impl State {
                 drop(reply.send(watched));
             }
             Command::List { reply } => drop(reply.send(self.list())),
+            Command::Show { job, reply } => drop(reply.send(self.show(job, now))),
             Command::Workers { reply } => drop(reply.send(self.workers(now))),
             Command::Drain { worker, reply } => drop(reply.send(self.drain(&worker, now))),
             // Who asks a coordinator that is stopping hears so, and hangs up.
@@ -222,6 +224,13 @@ impl State {
         self.by_age().iter().map(|id| self.jobs[id].status()).collect()
     }
 
+    /// What has happened to a job, and its report so far where it runs.
+    fn show(&self, id: JobId, now: Instant) -> Result<(JobHistory, Option<Report>), Error> {
+        let entry = self.jobs.get(&id).ok_or(Error::UnknownJob { job: id })?;
+        let report = entry.summary().map(|plan| entry.ledger.so_far(plan, now));
+        Ok((entry.history().clone(), report))
+    }
+
     fn fetch(&self, job: JobId, artifact: Artifact) -> Result<Fetch, Error> {
         let entry = self.jobs.get(&job).ok_or(Error::UnknownJob { job })?;
         let missing = |what: &str| Err(Error::NoArtifact { job, what: what.to_owned() });
@@ -236,7 +245,7 @@ impl State {
             (Phase::Ended { .. }, Artifact::Latent) => missing("latent: it made a picture"),
             (Phase::Ended { .. }, Artifact::Trace) => missing("trace: submit it with --trace"),
             (Phase::Ended { .. }, _) => missing("dump: submit it with --dump"),
-            _ => missing("files yet: it is not done"),
+            _ => Err(Error::NotDone { job }),
         }
     }
 
@@ -255,7 +264,7 @@ impl State {
         }
         entry.pinned = Some(model);
         self.fleet.admit(id, entry.standing());
-        entry.run(job);
+        entry.run(job, now);
         let workers: Vec<WorkerId> = self.fleet.workers().map(|(worker, _)| worker).collect();
         workers.into_iter().for_each(|worker| self.introduce(worker));
         self.perform(id, actions, now);
@@ -270,7 +279,7 @@ impl State {
             // One that has begun waits for its model's workers as long as it must.
             matches!(entry.phase, Phase::Waiting { .. })
                 && entry.pinned.is_none()
-                && worker_wait < entry.ledger.age(now)
+                && worker_wait < now.saturating_duration_since(entry.since)
                 && !self.is_served(entry)
                 && !self.can_be_fetched(entry)
         };
@@ -308,8 +317,12 @@ impl State {
             let said = failure.as_ref().map(|failure| failure.message.as_str());
             self.meters.ended(id, (state, said), (entry.ledger.age(now), now));
             let (status, files) = entry.end(state, failure, now);
+            let history = entry.history().clone();
             match &self.keeper {
-                Some(keeper) => keeper.order(Order::End { job: id, status: Box::new(status), files }),
+                Some(keeper) => {
+                    let status = Box::new(status);
+                    keeper.order(Order::End { job: id, status, files, history });
+                }
                 None => entry.publish(),
             }
         }

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use opentelemetry::{
@@ -129,8 +129,8 @@ fn span(
         parent_span_is_remote: false,
         span_kind: SpanKind::Client,
         name: name.into(),
-        start_time: date(begin),
-        end_time: date(end),
+        start_time: clock::date(begin),
+        end_time: clock::date(end),
         attributes,
         dropped_attributes_count: 0,
         events: Default::default(),
@@ -143,10 +143,6 @@ fn span(
 /// The span of the whole job.
 fn root(job: JobId) -> SpanId {
     SpanId::from(job.get())
-}
-
-fn date(instant: Instant) -> SystemTime {
-    SystemTime::now() - clock::now().saturating_duration_since(instant)
 }
 
 fn signed(number: u64) -> i64 {

@@ -29,6 +29,8 @@ pub struct Checkpoint {
     /// Intermediate tensors, when they were asked for.
     pub(super) dump: Option<Vec<(String, Arc<Tensor>)>>,
     pub(super) rest: Rest,
+    /// What its owner keeps beside it.
+    pub(super) books: Option<String>,
 }
 
 /// Where a job rests.
@@ -99,6 +101,18 @@ impl Mark {
 // === impl Checkpoint ===
 
 impl Checkpoint {
+    /// The same with what its owner wants to know again when it is read.
+    #[must_use]
+    pub fn with_books(self, books: Option<String>) -> Self {
+        Self { books, ..self }
+    }
+
+    /// What its owner gave to it.
+    #[must_use]
+    pub fn books(&self) -> Option<&str> {
+        self.books.as_deref()
+    }
+
     /// Its file: safetensors, with the rest as JSON in its metadata.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ fn two_tasks(start: Instant, traced: bool) -> Ledger {
 #[test]
 fn overhead_is_what_neither_network_nor_queue_explains() {
     let ledger = two_tasks(Instant::now(), false);
-    let stage = ledger.stage(Stage::Hires, &ledger.stages[&Stage::Hires]);
+    let stage = ledger.stage(Stage::Hires, &ledger.times()[&Stage::Hires]);
     assert!((stage.round_trip_overhead_ms_p50 - 1.0).abs() < 1e-9);
     assert!((stage.busy_share - 20.0 / 22.0).abs() < 1e-9);
     assert_eq!(stage.tasks, 2);
@@ -44,6 +44,31 @@ fn a_gap_is_what_lies_between_two_networks() {
     assert!((worker.dispatch_ms_p99 - 0.3).abs() < 1e-9, "{worker:?}");
 }
 
+fn plan() -> Summary {
+    let size = tessera_proto::job::Size { width: 8, height: 8 };
+    let (stages, notes) = (Vec::new(), Vec::new());
+    Summary { model: String::new(), base: size, target: size, texts: 0, stages, tasks: 2, notes }
+}
+
+#[test]
+fn what_an_earlier_coordinator_measured_counts_too() {
+    let start = Instant::now();
+    let text = serde_json::to_string(&two_tasks(start, false).past()).unwrap();
+    // A minute later another one does the same again, with a worker that came back.
+    let later = start + Duration::from_secs(60);
+    let mut ledger = Ledger { submitted: start, ..two_tasks(later, false) };
+    ledger.recall(serde_json::from_str(&text).unwrap());
+    let report = ledger.so_far(plan(), later + Duration::from_millis(22));
+    assert!((report.wall_s - 60.022).abs() < 1e-9, "the wait counts in the job: {}", report.wall_s);
+    let stage = &report.stages[0];
+    assert!((stage.wall_s - 0.044).abs() < 1e-9 && stage.tasks == 4, "and not in the stage: {stage:?}");
+    assert!(stage.begin_s == 0.0 && (stage.busy_share - 40.0 / 44.0).abs() < 1e-9, "{stage:?}");
+    assert_eq!(report.workers.len(), 1);
+    assert_eq!((report.workers[0].tasks, report.workers[0].bytes_received), (4, 200));
+    assert_eq!(ledger.spent_in(Stage::Hires), Duration::from_millis(44));
+    assert_eq!(ledger.past().stages[&Stage::Hires].tasks, 4, "once more");
+}
+
 #[test]
 fn a_trace_has_a_slice_per_task_and_an_arrow_per_wait() {
     let start = Instant::now();
@@ -52,17 +77,7 @@ fn a_trace_has_a_slice_per_task_and_an_arrow_per_wait() {
     // What was asked for when the job ended has no slice, and no arrow.
     ledger.released(TaskNumber(2), TaskNumber(3));
     let job = JobId::new(u64::MAX);
-    let size = tessera_proto::job::Size { width: 8, height: 8 };
-    let plan = Summary {
-        model: String::new(),
-        base: size,
-        target: size,
-        texts: 0,
-        stages: Vec::new(),
-        tasks: 2,
-        notes: Vec::new(),
-    };
-    let subject = Subject { job, plan, origin: start };
+    let subject = Subject { job, plan: plan(), origin: start };
     let report = ledger.report(subject, start + Duration::from_millis(30));
     let trace: serde_json::Value = serde_json::from_slice(&report.trace().unwrap()).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();

@@ -115,6 +115,19 @@ impl Jobs for JobsService {
         Ok(Response::new(wire::ListResponse { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
+    async fn show(
+        &self,
+        request: Request<wire::ShowRequest>,
+    ) -> Result<Response<wire::ShowResponse>, Status> {
+        let caller = caller(&request);
+        let job = id(&request.into_inner().job)?;
+        let (history, report) = self.actor.show(job).await.map_err(Error::from)?;
+        // A report tells what was asked for.
+        let is_own = self.own(job, caller.as_ref()).await.is_ok();
+        let report = report.filter(|_| is_own).and_then(|report| report.to_json().ok());
+        Ok(Response::new(history.into_wire(report.unwrap_or_default())))
+    }
+
     async fn fetch(
         &self,
         request: Request<wire::FetchRequest>,

@@ -61,6 +61,7 @@ impl From<Error> for Status {
                 Self::resource_exhausted(text)
             }
             Error::Actor(actor::Error::NoArtifact { .. }) => Self::failed_precondition(text),
+            Error::Actor(actor::Error::NotDone { .. }) => Self::aborted(text),
             Error::Actor(actor::Error::WhichModel { .. } | actor::Error::Plan(_))
             | Error::Message(_)
             | Error::Missing(_)

@@ -12,7 +12,7 @@ use std::{
 };
 
 use fail::fail_point;
-use tessera_proto::{Artifact, JobId, JobSpec, JobStatus};
+use tessera_proto::{Artifact, JobHistory, JobId, JobSpec, JobStatus};
 use tokio::runtime::Handle;
 
 use super::{
@@ -54,6 +54,8 @@ pub(crate) struct Restored {
     pub(crate) spec: JobSpec,
     /// Content hash of the model that it began with.
     pub(crate) model: Option<[u8; 32]>,
+    /// How long ago it was handed in.
+    pub(crate) age: Duration,
 }
 
 /// Why something was not stored or read.
@@ -90,7 +92,7 @@ impl Archive {
     pub(crate) async fn claim(&mut self) -> Result<Vec<Restored>, Error> {
         let lease = self.lease.map(|lease| i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
         let mut restored = Vec::new();
-        for Open { job, place, epoch, model, kept } in self.jobs.claim(lease).await? {
+        for Open { job, place, epoch, model, kept, age } in self.jobs.claim(lease).await? {
             let from = kept.and_then(|name| name.parse().ok());
             self.held.insert(job, Held { epoch, named: false, from });
             let Some(bytes) = self.apart(move |shelf| shelf.get(job, Kept::Spec)).await? else {
@@ -98,7 +100,7 @@ impl Archive {
                 continue;
             };
             match JobSpec::from_bytes(&bytes) {
-                Ok(spec) => restored.push(Restored { job, place, spec, model }),
+                Ok(spec) => restored.push(Restored { job, place, spec, model, age }),
                 Err(error) => tracing::error!(%job, %error, "the job cannot be read"),
             }
         }
@@ -175,11 +177,11 @@ impl Archive {
     pub(crate) async fn end(
         &mut self,
         job: JobId,
-        (status, files): (&JobStatus, &[Artifact]),
+        (status, files, history): (&JobStatus, &[Artifact], &JobHistory),
     ) -> Result<bool, Error> {
         let Some(Held { epoch, .. }) = self.held.get(&job).cloned() else { return Ok(false) };
         fail_point!("end-begin", |_| std::process::abort());
-        let ours = self.jobs.over(job, epoch, (status, files)).await?;
+        let ours = self.jobs.over(job, epoch, (status, files, history)).await?;
         fail_point!("end-listed", |_| std::process::abort());
         if ours && let Err(error) = self.apart(move |shelf| shelf.clear(job)).await {
             // Its end is safe; the next start sweeps.

@@ -84,7 +84,12 @@ impl Database {
         let table = |version, name: &'static str, sql: &'static str| {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         };
-        let tables = vec![table(1, "jobs", jobs::TABLE), table(2, "credentials", credentials::TABLE)];
+        let tables = vec![
+            table(1, "jobs", jobs::TABLE),
+            table(2, "credentials", credentials::TABLE),
+            table(3, "submitted", jobs::SUBMITTED),
+            table(4, "history", jobs::HISTORY),
+        ];
         Migrator::with_migrations(tables).run(&pool).await?;
         Ok(Self { pool, now: if is_sqlite { SQLITE_NOW } else { POSTGRES_NOW } })
     }

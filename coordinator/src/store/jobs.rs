@@ -4,10 +4,10 @@
 //! the epoch that it was made under: one of a coordinator that has lost the job changes nothing. The lease runs by the
 //! database's own clock, so those of the coordinators need not agree.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use sqlx::{Row as _, any::AnyRow};
-use tessera_proto::{Artifact, JobId, JobStatus};
+use tessera_proto::{Artifact, JobHistory, JobId, JobStatus};
 
 use super::database::{Database, Error};
 
@@ -23,6 +23,12 @@ pub(super) const TABLE: &str = "CREATE TABLE jobs (
     status BYTEA,
     files TEXT NOT NULL DEFAULT ''
 )";
+
+/// When a job was handed in, ms since 1970 by the database's clock.
+pub(super) const SUBMITTED: &str = "ALTER TABLE jobs ADD COLUMN submitted BIGINT";
+
+/// What had happened to a job when it was over.
+pub(super) const HISTORY: &str = "ALTER TABLE jobs ADD COLUMN history TEXT";
 
 /// The jobs of all coordinators that share a database.
 #[derive(Debug, Clone)]
@@ -42,6 +48,8 @@ pub(crate) struct Open {
     pub(crate) model: Option<[u8; 32]>,
     /// Name of its checkpoint.
     pub(crate) kept: Option<String>,
+    /// How long ago it was handed in.
+    pub(crate) age: Duration,
 }
 
 /// A job that is over.
@@ -51,6 +59,7 @@ pub(crate) struct Over {
     pub(crate) place: u64,
     pub(crate) status: JobStatus,
     pub(crate) files: Vec<Artifact>,
+    pub(crate) history: JobHistory,
 }
 
 // === impl Jobs ===
@@ -63,13 +72,15 @@ impl Jobs {
 
     /// Writes a job down that is ours; its epoch is 1.
     pub(crate) async fn insert(&self, job: JobId, place: u64) -> Result<(), Error> {
-        sqlx::query("INSERT INTO jobs (id, place, owner, epoch, alive) VALUES ($1, $2, $3, 1, $4)")
-            .bind(job.to_string())
-            .bind(i64::try_from(place).unwrap_or(i64::MAX))
-            .bind(self.owner.clone())
-            .bind(self.database.clock().await?)
-            .execute(&self.database.pool)
-            .await?;
+        sqlx::query(
+            "INSERT INTO jobs (id, place, owner, epoch, alive, submitted) VALUES ($1, $2, $3, 1, $4, $4)",
+        )
+        .bind(job.to_string())
+        .bind(i64::try_from(place).unwrap_or(i64::MAX))
+        .bind(self.owner.clone())
+        .bind(self.database.clock().await?)
+        .execute(&self.database.pool)
+        .await?;
         Ok(())
     }
 
@@ -91,12 +102,15 @@ impl Jobs {
         &self,
         job: JobId,
         epoch: i64,
-        (status, files): (&JobStatus, &[Artifact]),
+        (status, files, history): (&JobStatus, &[Artifact], &JobHistory),
     ) -> Result<bool, Error> {
         let files: Vec<_> = files.iter().map(|file| file.name()).collect();
-        let sql = "UPDATE jobs SET status = $5, files = $1, kept = NULL WHERE id = $2 AND epoch = $3 AND owner = $4";
+        let sql = "UPDATE jobs SET status = $5, files = $1, history = $6, kept = NULL \
+                   WHERE id = $2 AND epoch = $3 AND owner = $4";
         let query = sqlx::query(sql).bind(files.join(" "));
         let query = query.bind(job.to_string()).bind(epoch).bind(self.owner.clone()).bind(status.to_bytes());
+        // A history can always be written; a job's end is worth more.
+        let query = query.bind(serde_json::to_string(history).ok());
         Ok(query.execute(&self.database.pool).await?.rows_affected() == 1)
     }
 
@@ -113,10 +127,10 @@ impl Jobs {
         let now = self.database.clock().await?;
         let silent_since = lease.map_or(i64::MAX, |lease| now - lease);
         let sql = "UPDATE jobs SET owner = $1, epoch = epoch + 1, alive = $2 \
-                   WHERE status IS NULL AND owner <> $1 AND alive < $3 RETURNING id, place, epoch, model, kept";
+                   WHERE status IS NULL AND owner <> $1 AND alive < $3 RETURNING id, place, epoch, model, kept, submitted";
         let query = sqlx::query(sql).bind(self.owner.clone()).bind(now).bind(silent_since);
         let rows = query.fetch_all(&self.database.pool).await?;
-        let mut jobs = rows.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut jobs = rows.iter().map(|row| open(row, now)).collect::<Result<Vec<_>, _>>()?;
         jobs.sort_by_key(|job| job.place);
         Ok(jobs)
     }
@@ -134,7 +148,8 @@ impl Jobs {
 
     /// The jobs that are over, of all coordinators; oldest first, the last `limit` of them.
     pub(crate) async fn ended(&self, limit: usize) -> Result<Vec<Over>, Error> {
-        let sql = "SELECT id, place, status, files FROM jobs WHERE status IS NOT NULL ORDER BY place DESC, id LIMIT $1";
+        let sql = "SELECT id, place, status, files, history FROM jobs WHERE status IS NOT NULL \
+                   ORDER BY place DESC, id LIMIT $1";
         let rows = sqlx::query(sql)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&self.database.pool)
@@ -159,16 +174,22 @@ fn owner() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
-fn open(row: &AnyRow) -> Result<Open, Error> {
+fn open(row: &AnyRow, now: i64) -> Result<Open, Error> {
     let (job, place) = name(row)?;
     let model: Option<Vec<u8>> = row.try_get("model")?;
     let model = model.map(|hash| hash.try_into().map_err(|_| damaged(job)));
+    // Earlier releases did not write it down.
+    let submitted: Option<i64> = row.try_get("submitted")?;
     Ok(Open {
         job,
         place,
         epoch: row.try_get("epoch")?,
         model: model.transpose()?,
         kept: row.try_get("kept")?,
+        age: submitted
+            .map(|at| u64::try_from(now - at).unwrap_or(0))
+            .map(Duration::from_millis)
+            .unwrap_or_default(),
     })
 }
 
@@ -177,12 +198,14 @@ fn over(row: &AnyRow) -> Result<Over, Error> {
     let damaged = || damaged(job);
     let bytes: Vec<u8> = row.try_get("status")?;
     let files: String = row.try_get("files")?;
+    let history: Option<String> = row.try_get("history")?;
     let files = files.split_whitespace().map(|name| Artifact::of_name(name).ok_or_else(damaged));
     Ok(Over {
         job,
         place,
         status: JobStatus::from_bytes(&bytes).map_err(|_| damaged())?,
         files: files.collect::<Result<_, _>>()?,
+        history: history.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What users see of jobs: messages in, domain types out, and back.
 
 use super::{Error, choice::FromNumber, required};
-use crate::{FailureClass, JobFailure, JobState, JobStatus, Stage, job::Urgency, wire};
+use crate::{FailureClass, JobEvent, JobFailure, JobHistory, JobState, JobStatus, Stage, job::Urgency, wire};
 
 impl From<JobStatus> for wire::JobStatus {
     fn from(status: JobStatus) -> Self {
@@ -80,5 +80,23 @@ impl TryFrom<wire::JobStatus> for JobStatus {
             user,
             priority: priority.map(Urgency::from_number).transpose()?.unwrap_or_default(),
         })
+    }
+}
+
+impl JobHistory {
+    /// The message that tells it, with the report of a job that runs; no report: empty.
+    #[must_use]
+    pub fn into_wire(self, report: Vec<u8>) -> wire::ShowResponse {
+        let event = |JobEvent { at_ms, message }| wire::JobEvent { at_ms, message };
+        let events = self.events.into_iter().map(event).collect();
+        wire::ShowResponse { events, left_out: self.left_out, report: report.into() }
+    }
+}
+
+impl From<wire::ShowResponse> for JobHistory {
+    fn from(message: wire::ShowResponse) -> Self {
+        let wire::ShowResponse { events, left_out, .. } = message;
+        let event = |wire::JobEvent { at_ms, message }| JobEvent { at_ms, message };
+        Self { events: events.into_iter().map(event).collect(), left_out }
     }
 }

@@ -50,6 +50,12 @@ fn an_unknown_name_suggests_the_nearest() {
 }
 
 #[test]
+fn numbers_below_nothing() {
+    says(&bare("--scale -2"), &["scale is -2"]);
+    says(&refusal("--denoise -1"), &["denoising strength is -1"]);
+}
+
+#[test]
 fn counts_of_nothing() {
     says(&bare("--workers sim:0 --steps 0"), &["steps is 0", "1 to 1000"]);
     says(&refusal("--tile-batch 0"), &["tile batch is 0"]);
@@ -62,5 +68,5 @@ fn counts_of_nothing() {
 #[test]
 fn a_prompt_that_is_not_there() {
     let render = Render::words(["--output", "out.png"]);
-    says(&refused(render), &["no prompt", "tessera render"]);
+    says(&refused(render), &["no prompt", "a lighthouse at dusk"]);
 }

@@ -20,7 +20,9 @@ pub(super) async fn run(items: &[Item], watch: bool, output: &Output) -> Result<
     for item in items {
         let (job, model) = hand_in(&mut client, item, output).await.map_err(|failure| {
             let (source, before) = (&item.source, jobs.len());
-            let what = format!("{source} was not handed in, {before} jobs before it were");
+            let were =
+                if before == 1 { "1 job before it was" } else { &format!("{before} jobs before it were") };
+            let what = format!("{source} was not handed in, {were}");
             Failure { error: failure.error.context(what), ..failure }
         })?;
         jobs.push(job);
@@ -28,7 +30,8 @@ pub(super) async fn run(items: &[Item], watch: bool, output: &Output) -> Result<
             models.push(model);
         }
     }
-    output.note(format_args!("{} jobs were handed in", jobs.len()));
+    let were = if jobs.len() == 1 { "job was" } else { "jobs were" };
+    output.note(format_args!("{} {were} handed in", jobs.len()));
     super::say_waits(&mut client, &models, output).await?;
     if watch { follow::all(&client, &jobs, output).await } else { Ok(()) }
 }

@@ -71,6 +71,7 @@ impl State {
                 continue;
             }
             if let Some(checkpoint) = entry.job().and_then(|job| job.checkpoint()) {
+                let checkpoint = checkpoint.with_books(entry.books());
                 keeper.order(Order::Keep { job, checkpoint: Arc::new(checkpoint) });
                 (entry.kept, entry.keeping) = (Some((mark, now)), true);
             }
@@ -98,7 +99,7 @@ impl State {
             }
             Kept::Fault(fault) => {
                 let why = fault.as_ref().map(|fault| format!("paused: {fault}"));
-                self.jobs.values_mut().for_each(|entry| entry.pause(why.as_deref()));
+                self.jobs.values_mut().for_each(|entry| entry.pause(why.as_deref(), now));
                 self.fault = fault;
                 self.begin_waiting(now);
             }
@@ -111,7 +112,7 @@ impl State {
         self.withdraw(id);
         if let Some(entry) = self.jobs.get_mut(&id) {
             entry.suspend(now + REST);
-            entry.pause(Some(&format!("paused: {why}")));
+            entry.pause(Some(&format!("paused: {why}")), now);
         }
     }
 
@@ -138,8 +139,10 @@ impl State {
         let Phase::Waiting { input } = &mut entry.phase else { return };
         match result {
             Ok((source, checkpoint)) => {
+                let books = checkpoint.as_ref().and_then(|checkpoint| checkpoint.books().map(str::to_owned));
                 *input = Input::Here { source, checkpoint };
-                entry.pause(None);
+                entry.recall(books.as_deref());
+                entry.pause(None, now);
                 self.begin_waiting(now);
             }
             Err(message) => self.fail(id, request(message), now),

@@ -72,7 +72,7 @@ impl State {
         if !self.fleet.fetches() || self.fault.is_some() {
             return;
         }
-        for (worker, model) in self.fleet.call_up(&self.demands(now), now) {
+        for (worker, model) in self.fleet.call_up(&self.demands(), now) {
             tracing::info!(%worker, %model, "a worker gets a model");
             for lease in self.fleet.fetch(worker, model) {
                 self.tell(worker, ToWorker::Withdraw { lease, stop: false });
@@ -85,7 +85,7 @@ impl State {
             if self.may_begin(id)
                 && let Some(entry) = self.jobs.get_mut(&id)
             {
-                entry.pause(Some(&why));
+                entry.pause(Some(&why), now);
             }
         }
     }
@@ -102,14 +102,14 @@ impl State {
     }
 
     /// The models that open jobs need, those of urgent and of old ones first.
-    fn demands(&self, now: Instant) -> Vec<Demand> {
+    fn demands(&self) -> Vec<Demand> {
         let mut open: Vec<_> = self.jobs.iter().collect();
         open.sort_by_key(|(_, entry)| (Reverse(entry.standing().weight.to_bits()), entry.order));
         let mut demands: Vec<Demand> = Vec::new();
         for (&id, entry) in open {
             let may_begin = !matches!(entry.phase, Phase::Waiting { .. }) || self.may_begin(id);
             let Some(model) = self.needed(entry).filter(|_| may_begin) else { continue };
-            let since = now.checked_sub(entry.ledger.age(now)).unwrap_or(now);
+            let since = entry.since;
             match demands.iter_mut().find(|demand| demand.model == model) {
                 Some(demand) => demand.since = demand.since.min(since),
                 None => demands.push(Demand { model, since, kept: self.kept_models.has(model) }),

@@ -1,6 +1,9 @@
 //! From outcomes to progress: what workers say and computations return in; jobs that move on, fail or finish out.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tessera_proto::{Failure, FailureKind, FromWorker, JobId, LeaseId, Outcome, ToWorker, WorkerId};
 
@@ -70,7 +73,7 @@ impl State {
                 if let Some(worker) = self.fleet.worker(worker) {
                     self.meters.accepted(id, &times, (worker.name(), worker.device()));
                 }
-                self.convict(&lease);
+                self.convict(&lease, now);
                 let busy_ms = 1e3 * busy.as_secs_f64();
                 tracing::trace!(%worker, job = %id, task = number.0, busy_ms, "task done");
                 if let Some((loser, lease)) = self.fleet.accept(&lease) {
@@ -105,6 +108,7 @@ impl State {
         let retried = failure.kind != FailureKind::Unsupported && self.fleet.retry(again);
         if retried {
             entry.ledger.retried();
+            entry.tell(format!("{what} failed on {who}, and runs again: {failure}"), now);
             self.meters.again(Again::Failed);
             return;
         }
@@ -169,12 +173,14 @@ impl State {
         self.last_outcomes.remove(&worker);
         let losses = self.fleet.dismiss(worker);
         tracing::info!(%worker, name, why, tasks = losses.len(), "worker lost");
+        let mut requeued: BTreeMap<JobId, u32> = BTreeMap::new();
         for loss in losses {
             match loss {
                 Loss::Requeued(task) => {
                     self.meters.again(Again::Lost);
                     if let Some(entry) = self.jobs.get_mut(&task.job) {
                         entry.ledger.lost();
+                        *requeued.entry(task.job).or_default() += 1;
                     }
                 }
                 Loss::GivenUp(task) => {
@@ -188,6 +194,12 @@ impl State {
                     let message = format!("{what} lost {losses} workers, the last one {name}, which {why}");
                     self.fail(task.job, cluster(message), now);
                 }
+            }
+        }
+        for (job, tasks) in requeued {
+            if let Some(entry) = self.jobs.get_mut(&job) {
+                let again = if tasks == 1 { "a task runs".to_owned() } else { format!("{tasks} tasks run") };
+                entry.tell(format!("worker {name} on {device} {why}: {again} again"), now);
             }
         }
     }

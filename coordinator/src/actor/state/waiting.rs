@@ -32,7 +32,7 @@ impl State {
             let limit = self.options.user_jobs.unwrap_or_default();
             if let Some(entry) = self.jobs.get_mut(&id) {
                 let why = format!("waiting for another job of {}: {limit} may run at a time", entry.user);
-                entry.pause(Some(&why));
+                entry.pause(Some(&why), now);
             }
             return;
         }

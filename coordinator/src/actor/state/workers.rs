@@ -79,11 +79,15 @@ impl State {
     }
 
     /// A good answer came: a worker that gave bad ones to this task, and to others before, is trusted no more.
-    pub(super) fn convict(&mut self, lease: &Lease) {
+    pub(super) fn convict(&mut self, lease: &Lease, now: Instant) {
         let Some(id) = self.fleet.convict(lease) else { return };
         let why = format!("{MAX_FAULTS} results of it were refused that other workers gave well");
         let name = self.fleet.worker(id).map(|worker| worker.name().to_owned());
         tracing::warn!(worker = %id, name, why, "worker quarantined");
+        if let Some(entry) = self.jobs.get_mut(&lease.need.task.job) {
+            let name = name.unwrap_or_default();
+            entry.tell(format!("worker {name} is given no more tasks: {why}"), now);
+        }
         for lease in self.fleet.quarantine(id, why) {
             self.tell(id, ToWorker::Withdraw { lease, stop: true });
         }

@@ -21,6 +21,9 @@ const VERSION: u32 = 2;
 /// Key of the JSON in the file's metadata.
 const ABOUT: &str = "tessera";
 
+/// Key of what the owner keeps beside it.
+const BOOKS: &str = "books";
+
 /// Why bytes are no checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -79,7 +82,7 @@ struct Parts<'a>(SafeTensors<'a>);
 
 /// Writes a checkpoint.
 pub(super) fn write(checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
-    let Checkpoint { progress, reliefs, embeddings, dump, rest } = checkpoint;
+    let Checkpoint { progress, reliefs, embeddings, dump, rest, books } = checkpoint;
     let mut parts: Vec<(String, Part<'_>)> = Vec::new();
     let texts = embeddings.iter().enumerate().map(|(index, text)| (format!("text.{index}"), tensor(text)));
     parts.extend(texts);
@@ -129,15 +132,17 @@ pub(super) fn write(checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
         dump: dump.as_ref().map(|dump| dump.iter().map(|(name, _)| name.clone()).collect()),
         rest,
     };
-    let metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(&about)?)]);
+    let mut metadata = HashMap::from([(ABOUT.to_owned(), serde_json::to_string(&about)?)]);
+    metadata.extend(books.iter().map(|books| (BOOKS.to_owned(), books.clone())));
     Ok(safetensors::serialize(parts, Some(metadata))?)
 }
 
 /// Reads a checkpoint.
 pub(super) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let about = header.metadata().as_ref().and_then(|metadata| metadata.get(ABOUT));
-    let about: About = serde_json::from_str(about.ok_or_else(|| missing(ABOUT))?)?;
+    let entry = |key| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+    let about: About = serde_json::from_str(entry(ABOUT).ok_or_else(|| missing(ABOUT))?)?;
+    let books = entry(BOOKS).cloned();
     let About { version, stage, tasks, reliefs, texts, dump, rest } = about;
     if version != VERSION {
         return Err(Error::Version { found: version });
@@ -179,6 +184,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
             .collect::<Result<_, _>>()?,
         dump: dump.transpose()?,
         rest,
+        books,
     })
 }
 

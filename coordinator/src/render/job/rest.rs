@@ -57,6 +57,7 @@ impl Job {
             embeddings: self.embeddings.in_order(),
             dump: self.dump.as_ref().map(Dump::shared),
             rest,
+            books: None,
         })
     }
 
@@ -65,7 +66,7 @@ impl Job {
     /// # Errors
     /// The checkpoint is not one of such a job: it can only begin anew.
     pub fn resume(mut plan: Plan, checkpoint: Checkpoint) -> Result<(Self, Vec<Action>), Error> {
-        let Checkpoint { progress, reliefs, embeddings, dump, rest } = checkpoint;
+        let Checkpoint { progress, reliefs, embeddings, dump, rest, .. } = checkpoint;
         for relief in reliefs {
             plan.relieve(relief)?;
         }

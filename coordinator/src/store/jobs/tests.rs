@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tessera_proto::{
-    JobState, Stage,
+    JobEvent, JobState, Stage,
     job::{Format, Urgency},
 };
 use tessera_tests::postgres::Postgres;
@@ -34,6 +34,11 @@ fn status(job: JobId) -> JobStatus {
     }
 }
 
+fn history() -> JobHistory {
+    let events = vec![JobEvent { at_ms: 7, message: "handed in".to_owned() }];
+    JobHistory { events, left_out: 1 }
+}
+
 async fn open(url: &str) -> Jobs {
     Jobs::new(Database::open(url).await.unwrap())
 }
@@ -50,25 +55,29 @@ async fn a_job_is_found_again(url: &str) {
     assert!(jobs.claim(None).await.unwrap().is_empty(), "they are ours already");
 
     let next = open(url).await;
-    let claimed = next.claim(None).await.unwrap();
-    let model = Some(HASH);
+    let mut claimed = next.claim(None).await.unwrap();
+    for open in &mut claimed {
+        let age = std::mem::take(&mut open.age);
+        assert!(age < Duration::from_secs(60), "it was handed in just now: {age:?}");
+    }
+    let (model, age) = (Some(HASH), Duration::ZERO);
     assert_eq!(
         claimed,
         [
-            Open { job: one, place: 7, epoch: 2, model, kept: Some("1".to_owned()) },
-            Open { job: two, place: 8, epoch: 2, model: None, kept: None },
+            Open { job: one, place: 7, epoch: 2, model, kept: Some("1".to_owned()), age },
+            Open { job: two, place: 8, epoch: 2, model: None, kept: None, age },
         ]
     );
     // The first owner has not noticed.
     assert!(!jobs.begun(two, 1, HASH).await.unwrap());
     assert!(!jobs.kept(one, 1, "x").await.unwrap());
-    assert!(!jobs.over(one, 1, (&status(one), &[])).await.unwrap());
+    assert!(!jobs.over(one, 1, (&status(one), &[], &history())).await.unwrap());
     assert!(!jobs.begun(two, 2, HASH).await.unwrap(), "the epoch is right, the owner is not");
 
     let files = [Artifact::Picture, Artifact::Report];
-    assert!(next.over(one, 2, (&status(one), &files)).await.unwrap());
+    assert!(next.over(one, 2, (&status(one), &files, &history())).await.unwrap());
     assert!(next.claim(None).await.unwrap().is_empty());
-    let over = Over { job: one, place: 7, status: status(one), files: files.to_vec() };
+    let over = Over { job: one, place: 7, status: status(one), files: files.to_vec(), history: history() };
     assert_eq!(jobs.ended(9).await.unwrap(), [over], "everyone sees what is over");
     next.forget(two).await.unwrap();
     next.forget(one).await.unwrap();
@@ -96,7 +105,7 @@ async fn the_last_jobs_are_listed_in_their_order(url: &str) {
     for place in 1..=5 {
         let job = JobId::new(100 + place);
         jobs.insert(job, place).await.unwrap();
-        assert!(jobs.over(job, 1, (&status(job), &[])).await.unwrap());
+        assert!(jobs.over(job, 1, (&status(job), &[], &history())).await.unwrap());
     }
     let places: Vec<u64> = jobs.ended(3).await.unwrap().iter().map(|over| over.place).collect();
     assert_eq!(places, [3, 4, 5]);

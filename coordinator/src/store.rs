@@ -15,7 +15,7 @@ mod models;
 mod shelf;
 pub(crate) mod whole;
 
-pub(crate) use archive::{Archive, Error as ArchiveError, Restored};
+pub(crate) use archive::{Archive, Error as ArchiveError, Pulse, Restored};
 pub(crate) use artifacts::Artifacts;
 pub(crate) use credentials::{Credentials, New as NewCredential};
 pub(crate) use database::{Database, Error as DatabaseError};

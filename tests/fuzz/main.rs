@@ -1,75 +1,21 @@
 //! What strangers send, damaged in all ways: nothing may panic, hang or eat memory, and what is refused has a sentence.
 //!
-//! Each target takes valid input apart byte by byte, for a few seconds here and for `$TESSERA_FUZZ_SECONDS` where that is
-//! set; what fails is made as small as it goes and printed.
+//! A target damages valid input byte by byte, see [`tessera_tests::fuzz`]; that of job files stands beside their parser.
 
 mod seeds;
 
-use std::{
-    fmt::Display,
-    time::{Duration, Instant},
-};
-
 use bytes::Bytes;
-use proptest::{
-    collection::vec,
-    prelude::any,
-    test_runner::{Config, TestRunner},
-};
 use prost::Message;
 use tessera_coordinator::{latent::Latent, picture, prompt::Prompt};
 use tessera_proto::{FromWorker, JobSpec, JobStatus, ToWorker, wire};
+use tessera_tests::fuzz::{damage, refused};
 use tessera_worker::graph::Model;
-
-/// Time for one target, where nothing else is said.
-const TIME: Duration = Duration::from_secs(5);
 
 /// Pixels of the largest picture that a damaged header may ask for here.
 const PIXELS: u64 = 1 << 20;
 
-/// Pieces of damage that are drawn at a time.
-const CASES: u32 = 256;
-
-fn time() -> Duration {
-    let seconds = std::env::var("TESSERA_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    seconds.map_or(TIME, Duration::from_secs)
-}
-
-/// Feeds damaged seeds to a target: one of them, perhaps cut off, with some bytes that are others.
-fn damage(seeds: &[Vec<u8>], target: impl Fn(Vec<u8>)) {
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
-    let edits = vec((any::<u32>(), any::<u8>()), 0..12);
-    let cut = proptest::option::weighted(0.3, any::<u32>());
-    let until = Instant::now() + time();
-    while Instant::now() < until {
-        let run = runner.run(&(0..seeds.len(), &cut, &edits), |(seed, cut, edits)| {
-            let mut bytes = seeds[seed].clone();
-            let place = |bytes: &[u8], at: u32| at as usize % bytes.len().max(1);
-            if let Some(at) = cut {
-                bytes.truncate(place(&bytes, at));
-            }
-            for (at, byte) in edits {
-                let at = place(&bytes, at);
-                bytes.get_mut(at).into_iter().for_each(|place| *place = byte);
-            }
-            target(bytes);
-            Ok(())
-        });
-        run.unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
-/// A refusal is one line that says something.
-fn refused<T>(result: Result<T, impl Display>) {
-    if let Err(error) = result {
-        let text = error.to_string();
-        assert!(!text.is_empty() && text.len() < 4096 && !text.contains('\n'), "{text:?}");
-    }
-}
-
 #[test]
-fn prompts() {
+fn damaged_prompts() {
     damage(&seeds::prompts(), |bytes| {
         let text = String::from_utf8_lossy(&bytes);
         refused(Prompt::positive(&text));
@@ -78,17 +24,17 @@ fn prompts() {
 }
 
 #[test]
-fn pictures() {
+fn damaged_pictures() {
     damage(&seeds::pictures(), |bytes| refused(picture::decode(&bytes, PIXELS)));
 }
 
 #[test]
-fn latents() {
+fn damaged_latents() {
     damage(&seeds::latents(), |bytes| refused(Latent::read(&bytes)));
 }
 
 #[test]
-fn messages() {
+fn damaged_messages() {
     damage(&seeds::messages(), |bytes| {
         if let Ok(message) = wire::JobSpec::decode(bytes.as_slice()) {
             refused(JobSpec::try_from(message));
@@ -105,7 +51,7 @@ fn messages() {
 }
 
 #[test]
-fn graphs() {
+fn damaged_graphs() {
     damage(&seeds::graphs(), |bytes| match Model::parse(Bytes::from(bytes)) {
         Ok(model) => {
             assert!(model.external_files().iter().all(|name| is_plain(name)), "{:?}", model.external_files())

@@ -4,12 +4,13 @@
 //! - [`program`]: the executable, built when needed; [`process`]: one run of it, with a time limit.
 //! - [`render`]: `tessera render` with its files; [`cluster`]: a coordinator and workers in processes of their own.
 //! - [`picture`], [`tensors`], [`report`]: what comes out; [`golden`], [`model`]: what goes in and what is expected.
-//! - [`figures`]: numbers that are printed and bounded. [`http`]: one question to a web server.
+//! - [`figures`]: numbers that are printed and bounded. [`http`]: one question to a web server. [`fuzz`]: damaged input.
 //!
 //! All of it panics where a test should fail: there is nobody to mend an error.
 
 pub mod cluster;
 pub mod figures;
+pub mod fuzz;
 pub mod golden;
 pub mod http;
 pub mod model;

@@ -31,12 +31,16 @@ struct Guarded {
 
 impl Guarded {
     fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[])
+    }
+
+    fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let tls = tempfile::tempdir().expect("a folder");
         let folder = tls.path().to_str().expect("a plain path").to_owned();
         let made = Running::start(program::command().args(["init", &folder])).wait(LIMIT);
         assert_eq!(made.code, Some(0), "{made:?}");
         let flags: Vec<&str> = ["--tls", &folder].into_iter().chain(flags.iter().copied()).collect();
-        let cluster = Cluster::start(&flags);
+        let cluster = Cluster::start_with(&flags, variables);
         assert!(cluster.url().starts_with("https://127.0.0.1:"), "{}", cluster.url());
         Self { cluster, tls }
     }
@@ -210,4 +214,38 @@ fn an_admin_gives_models_and_a_worker_with_a_certificate_fetches_them() {
     let _worker = Running::start(worker.arg("--onnxruntime").arg(program::library()));
     guarded.have_workers(&admin, 1);
     guarded.submit(&alice, &["--model", "tiny-sd15", "--watch"]);
+}
+
+/// Everything is logged, by all three: tokens and keys are not.
+#[test]
+fn no_secret_is_in_any_log() {
+    let all = [("TESSERA_LOG", "trace")];
+    let guarded = Guarded::start_with(&[], &all);
+    let [admin, worker] = ["admin", "worker"].map(|role| guarded.token(role, role));
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = guarded.command(Some(&worker), &["worker", "--device", "sim:0"]);
+    let attending = Running::start(command.arg("--identity").arg(home.path()).envs(all));
+    guarded.have_workers(&admin, 1);
+    let words: Vec<&str> = ["submit"].into_iter().chain(JOB).chain(["--watch"]).collect();
+    let submitted = Running::start(guarded.command(Some(&admin), &words).envs(all)).wait(LIMIT);
+    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    let key = std::fs::read_to_string(guarded.tls.path().join("server.key")).expect("tessera init made it");
+    let key = key.lines().nth(1).expect("a line of the key").to_owned();
+    let ended = |mut process: Running| {
+        process.signal(Signal::Interrupt);
+        process.wait(LIMIT)
+    };
+    let Guarded { cluster: Cluster { coordinator, .. }, .. } = guarded;
+    for (who, ended) in
+        [("worker", ended(attending)), ("coordinator", ended(coordinator)), ("submit", submitted)]
+    {
+        let lines = ended.stderr.lines().count();
+        assert!(100 < lines, "everything is logged: {lines} lines of the {who}");
+        for secret in [&admin, &worker, &key] {
+            // What follows the role in a token is the secret.
+            let secret = secret.rsplit('-').next().unwrap_or(secret);
+            let found = ended.stderr.lines().find(|line| line.contains(secret));
+            assert_eq!(found, None, "a secret in the log of the {who}");
+        }
+    }
 }

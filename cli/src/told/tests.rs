@@ -178,3 +178,18 @@ fn check(layer: Result<Layer, Error>, command: &clap::Command) {
         Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
     }
 }
+
+/// What a stranger's job file can hold: whatever it is, it is read or refused in one line.
+#[test]
+fn damaged_job_files() {
+    let root = Cli::command();
+    let submit = root.find_subcommand("submit").unwrap();
+    let path = Path::new("jobs/job.toml");
+    let toml = "prompt = \"a (red:1.2) house\"\nsteps = 12\nscale = 2.5\nmodel = \"a/b\"\ntile_base = true\nuser = \"ann\"\n";
+    let json = r#"{"prompt": "a red house", "steps": 12, "hires_width": 640, "image": "a.png", "no-upscale": false}"#;
+    tessera_tests::fuzz::damage(&[toml.into(), json.into()], |bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        tessera_tests::fuzz::refused(file::of_toml(&text, path, submit));
+        tessera_tests::fuzz::refused(Batch::new(Layer::default()).read(&text, path));
+    });
+}

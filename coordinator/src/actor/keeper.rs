@@ -17,7 +17,7 @@ use crate::{
     clock,
     metrics::Meters,
     render::{Checkpoint, Source},
-    store::{Archive, ArchiveError, Restored},
+    store::{Archive, ArchiveError, Pulse, Restored},
     threads,
 };
 
@@ -94,6 +94,9 @@ impl Keeper {
         runtime: &Handle,
     ) -> Self {
         let (orders, mut inbox) = mpsc::unbounded_channel();
+        if archive.is_shared() {
+            runtime.spawn(live(archive.pulse(), commands.clone(), meters.clone()));
+        }
         let mut this = Loop { archive, commands, meters, troubled: false };
         runtime.spawn(async move {
             let mut watch = tokio::time::interval(WATCH);
@@ -104,7 +107,7 @@ impl Keeper {
                         Some(order) => this.carry_out(order).await,
                         None => return,
                     },
-                    _ = watch.tick() => this.live().await,
+                    _ = watch.tick() => this.claim().await,
                 }
             }
         });
@@ -208,20 +211,16 @@ impl Loop {
         let _ = reply.send(result);
     }
 
-    /// Shows that we live, and looks for jobs whose coordinators do not.
-    async fn live(&mut self) {
+    /// Looks for jobs whose coordinators do not live.
+    async fn claim(&mut self) {
         if !self.archive.is_shared() {
             return;
         }
-        let claimed = match self.archive.live().await {
-            Ok(()) => self.archive.claim().await,
-            Err(error) => Err(error),
-        };
-        match claimed {
+        match self.archive.claim().await {
             Ok(jobs) if jobs.is_empty() => {}
             Ok(jobs) => self.tell(Kept::Claimed(jobs)).await,
             Err(error) => {
-                tracing::warn!(%error, "cannot show that we live");
+                tracing::warn!(%error, "cannot look for jobs of coordinators that are gone");
                 self.meters.store_failed();
             }
         }
@@ -231,6 +230,23 @@ impl Loop {
         // An actor that is gone needs no word.
         if let Some(commands) = self.commands.upgrade() {
             let _ = commands.send(Command::Kept(kept)).await;
+        }
+    }
+}
+
+/// Shows that we live, until the actor is gone. Apart from the orders: one that waits for a slow bucket must not cost us our
+/// jobs.
+async fn live(pulse: Pulse, actor: mpsc::WeakSender<Command>, meters: Meters) {
+    let mut ticks = tokio::time::interval(WATCH);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if actor.upgrade().is_none() {
+            return;
+        }
+        if let Err(error) = pulse.live().await {
+            tracing::warn!(%error, "cannot show that we live");
+            meters.store_failed();
         }
     }
 }

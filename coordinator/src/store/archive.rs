@@ -75,6 +75,19 @@ pub(crate) enum Error {
     Background,
 }
 
+/// The sign of life of a coordinator that shares its jobs.
+#[derive(Debug)]
+pub(crate) struct Pulse(Jobs);
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Shows that we live: nobody takes our jobs over meanwhile.
+    pub(crate) async fn live(&self) -> Result<(), Error> {
+        Ok(self.0.live().await?)
+    }
+}
+
 // === impl Archive ===
 
 impl Archive {
@@ -118,9 +131,9 @@ impl Archive {
         Ok(self.jobs.ended(limit).await?)
     }
 
-    /// Shows that we live.
-    pub(crate) async fn live(&self) -> Result<(), Error> {
-        Ok(self.jobs.live().await?)
+    /// What shows that we live, beside all that we store.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(self.jobs.clone())
     }
 
     /// Takes a job in.

@@ -206,6 +206,8 @@ pub(crate) struct VaeArgs {
     #[arg(long, value_name = "N")]
     pub(crate) vae_tile: Option<u32>,
     /// Tile of the encoder, image px, 128 to 4096 (default: 512)
+    ///
+    /// A worker that has no memory for it lets an exact encode begin again with half the side, down to 128.
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
     /// With --vae fast: the encoder's statistics are estimated only until it first makes the picture smaller

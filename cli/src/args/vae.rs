@@ -60,6 +60,8 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "MODE", default_value = "exact")]
     pub(crate) vae: String,
     /// Tile of the encoder, image px, 128 to 4096 (default: by the model)
+    ///
+    /// A worker that has no memory for it lets an exact encode begin again with half the side, down to 128.
     #[arg(long, value_name = "PX")]
     pub(crate) vae_encode_tile: Option<u32>,
     /// With --vae fast: exact statistics from where the encoder first makes the picture smaller

@@ -66,6 +66,8 @@ pub(super) enum Less {
     Batch(usize),
     /// A decode: side of its tiles, latent px.
     Side(u32),
+    /// An encode: side of its tiles, px.
+    EncodeSide(u32),
 }
 
 /// Where a job rests, in short: a checkpoint is worth making when this has changed.

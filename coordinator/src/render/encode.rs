@@ -44,6 +44,11 @@ impl Encode {
         &self.picture
     }
 
+    /// The same, for whoever begins again with it.
+    pub(super) fn into_picture(self) -> Picture {
+        self.picture
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         self.plan.tasks()

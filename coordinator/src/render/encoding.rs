@@ -51,6 +51,14 @@ impl Encoding {
         }
     }
 
+    /// The same, for whoever begins again with it.
+    pub(super) fn into_picture(self) -> Option<Picture> {
+        match self {
+            Self::Blend(encode) => Some(encode.into_picture()),
+            Self::Exact(exact) => exact.into_picture(),
+        }
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         match self {

@@ -89,6 +89,14 @@ impl ExactEncode {
         }
     }
 
+    /// The same, for whoever begins again with it.
+    pub(super) fn into_picture(self) -> Option<Picture> {
+        match self.stage {
+            Stage::Tiles { picture, .. } => Some(picture),
+            Stage::End(_) => None,
+        }
+    }
+
     /// Tiles.
     pub(super) fn tiles(&self) -> usize {
         self.plan.tiles.count()

@@ -170,6 +170,7 @@ impl Plan {
         match relief.to {
             Less::Batch(batch) => self.relieve_pass(relief.base, batch)?,
             Less::Side(side) => self.relieve_decode(relief.base, side)?,
+            Less::EncodeSide(side) => self.relieve_encode(side)?,
         }
         self.notes.push(relief.note.clone());
         self.reliefs.push(relief);
@@ -183,6 +184,19 @@ impl Plan {
             return Err(super::Error::Checkpoint);
         }
         plan.batch = batch;
+        Ok(())
+    }
+
+    fn relieve_encode(&mut self, side: u32) -> Result<(), super::Error> {
+        let encode = match (&mut self.enlarge, &mut self.end) {
+            (Some(Enlarge::Picture { encode, .. } | Enlarge::Latent { encode: Some(encode), .. }), _)
+            | (_, End::Latent(encode)) => encode,
+            _ => return Err(super::Error::Checkpoint),
+        };
+        let EncodePlan::Exact(plan) = encode else { return Err(super::Error::Checkpoint) };
+        while plan.side() != side {
+            *plan = plan.halved()?.ok_or(super::Error::Checkpoint)?;
+        }
         Ok(())
     }
 

@@ -97,6 +97,7 @@ fn picture(width: u32, height: u32) -> Picture {
 fn begun(size: (u32, u32), side: u32) -> ExactEncode {
     let request = CoresRequest { canvas: size, tile: side, halo: HALO, multiple: SCALE };
     let plan = ExactEncodePlan {
+        halo: HALO,
         canvas: Size { width: size.0, height: size.1 },
         tiles: Arc::new(Cores::new(request).unwrap()),
         barriers: 2,

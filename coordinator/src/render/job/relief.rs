@@ -1,6 +1,6 @@
 //! A stage that finds no memory begins again with less at a time: a task that failed so in, what to do out.
 //!
-//! A pass takes half as many tiles in a call, a decode tiles of half the side. What the stage began with is still there;
+//! A pass takes half as many tiles in a call, a decode or encode tiles of half the side. What the stage began with is still there;
 //! only once rows have left for the file it is too late. The picture is that of a job that asked for so little: which
 //! worker ran out of memory, and when, does not show in it.
 
@@ -13,7 +13,9 @@ use crate::{
     fleet::TaskNumber,
     render::{
         checkpoint::{Less, Relief},
+        encoding::Encoding,
         pass::Pass,
+        plan::EncodePlan,
     },
     sample::NoiseSource,
 };
@@ -28,6 +30,7 @@ impl Job {
         match self.tasks.get(task) {
             Some(Item::Group(_)) => self.relieve_pass(),
             Some(Item::Decode(_)) => self.relieve_decode(),
+            Some(Item::Encode(_)) => self.relieve_encode(),
             _ => Ok(None),
         }
     }
@@ -55,6 +58,37 @@ impl Job {
             drop(noise.draw(after.values()));
             let (pass, ready) = Pass::new(after, Arc::unwrap_or_clone(start), noise);
             Ok(Computed::Resumed { pass: Box::new(pass), ready })
+        }));
+        Ok(Some(actions))
+    }
+
+    fn relieve_encode(&mut self) -> Result<Option<Vec<Action>>, Error> {
+        let Some(EncodePlan::Exact(before)) = self.plan.encode().cloned() else { return Ok(None) };
+        let Some(after) = before.halved()? else { return Ok(None) };
+        let State::Encoding(encoding) = &self.state else { return Ok(None) };
+        let read: Vec<_> = encoding.digests();
+        let State::Encoding(encoding) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(None);
+        };
+        // Tiles have it as long as they run.
+        let picture = encoding.into_picture().ok_or(Error::Checkpoint)?;
+        let note = format!(
+            "a worker had no memory for vae encode tiles of {} px: the encode begins again with {}; --vae-encode-tile {} \
+             begins so",
+            before.side(),
+            after.side(),
+            after.side()
+        );
+        self.progress.redo(before.tasks(), after.tasks());
+        let to = Less::EncodeSide(after.side());
+        Arc::make_mut(&mut self.plan).relieve(Relief { base: true, to, note })?;
+        self.tasks.clear();
+        let channels = self.plan.facts().latent_channels as usize;
+        let mut actions = vec![Action::Withdraw { forget: None }];
+        actions.extend(read.into_iter().map(Action::Release));
+        actions.extend(self.compute(Then::Base, move || {
+            let encoding = Encoding::new(EncodePlan::Exact(after), picture, channels)?;
+            Ok(Computed::Enlarged(Box::new(encoding)))
         }));
         Ok(Some(actions))
     }

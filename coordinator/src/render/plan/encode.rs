@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tessera_proto::job::Size;
 
 use super::{Estimate, VaePlan};
-use crate::canvas::Cores;
+use crate::canvas::{Cores, CoresRequest, grid};
+
+/// Smallest side of a core, px, but for the picture's rim: a smaller one is little beside its halo.
+const SMALLEST_CORE: u32 = 128;
 
 /// How a picture becomes a latent.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct ExactEncodePlan {
     pub canvas: Size,
     /// The tiles, px; edges of their own parts are multiples of `scale`.
     pub tiles: Arc<Cores>,
+    /// How far around its own part a tile is seen, px.
+    pub halo: u32,
     /// Normalisations whose statistics are those of the whole picture.
     pub barriers: usize,
     /// In fast mode: where the first of them come from.
@@ -49,6 +54,28 @@ impl EncodePlan {
 // === impl ExactEncodePlan ===
 
 impl ExactEncodePlan {
+    /// Longest side of a tile's own part, px.
+    #[must_use]
+    pub fn side(&self) -> u32 {
+        let (width, height) = self.tiles.largest_core();
+        width.max(height)
+    }
+
+    /// The same in tiles of half the side; `None` when they are as small as may be, and in fast mode, where the estimate
+    /// and so the latent follows from the tile.
+    ///
+    /// # Errors
+    /// There would be too many tiles.
+    pub(in crate::render) fn halved(&self) -> Result<Option<Self>, grid::Error> {
+        let tile = self.side().div_ceil(2).next_multiple_of(self.scale).max(SMALLEST_CORE);
+        if self.side() <= tile || self.estimate.is_some() {
+            return Ok(None);
+        }
+        let canvas = (self.canvas.width, self.canvas.height);
+        let request = CoresRequest { canvas, tile, halo: self.halo, multiple: self.scale };
+        Ok(Some(Self { tiles: Arc::new(Cores::new(request)?), ..self.clone() }))
+    }
+
     /// How often every tile is run: up to each barrier, and to the end. A tile that is the whole picture knows all
     /// statistics itself.
     #[must_use]

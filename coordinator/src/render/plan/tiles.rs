@@ -156,7 +156,15 @@ impl Planner<'_> {
         let estimated = if self.spec.vae_color_fix { prefix } else { barriers };
         let estimate = (fast && 1 < tiles.count()).then(|| Estimate::new(size, (tile, scale), estimated));
         let tiles = Arc::new(tiles);
-        Ok(EncodePlan::Exact(ExactEncodePlan { canvas: size, tiles, barriers, estimate, crossing, scale }))
+        Ok(EncodePlan::Exact(ExactEncodePlan {
+            canvas: size,
+            tiles,
+            halo,
+            barriers,
+            estimate,
+            crossing,
+            scale,
+        }))
     }
 
     /// The VAE's tiles over a canvas of `size` px; `tile` in latent px.

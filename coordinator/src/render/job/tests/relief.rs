@@ -132,6 +132,47 @@ fn a_pass_without_memory_begins_again_with_fewer_tiles_in_a_call() {
 }
 
 #[test]
+fn an_encode_without_memory_begins_again_in_smaller_tiles() {
+    let (goal, size) = (tessera_proto::job::Goal::Encode(Posterior::Mean), Size { width: 768, height: 512 });
+    let plan = |tile: u32| {
+        let change = |job: &mut Draft| {
+            (job.goal, job.vae_encode_tile) = (goal.clone(), Some(tile));
+            job.image = Some(bytes::Bytes::from_static(b"png"));
+        };
+        plan(change, Some(size))
+    };
+    let encoded = |most: u32, mut calls: usize, plan: Plan| {
+        let bytes = (0..size.width * size.height * 3).map(|byte| u8::try_from(byte % 251).unwrap());
+        let picture = Picture::new(size.width, size.height, bytes.collect()).unwrap();
+        let mut rig = Rig::new(plan, Some(picture));
+        while rig.finished.is_none() {
+            let task = rig.open[0];
+            let tile = match rig.job.work(task).unwrap().unwrap() {
+                Work::Advance { part: Part::Encoder, core, .. } => core.width().max(core.height()),
+                _ => 0,
+            };
+            if most < tile && calls == 0 {
+                let actions = rig.job.relieve(task).unwrap().unwrap();
+                rig.perform(actions);
+            } else {
+                calls = calls.saturating_sub(usize::from(most < tile));
+                rig.answer(0);
+            }
+        }
+        let Progress { done, total, .. } = rig.job.progress();
+        assert_eq!(done, total);
+        (rig.finished.unwrap().latent.unwrap(), rig.job.plan().notes().to_vec())
+    };
+    let (smaller, _) = encoded(128, 0, plan(128));
+    for calls in [0, 1, 5] {
+        let (latent, notes) = encoded(128, calls, plan(512));
+        let halvings = notes.iter().filter(|note| note.contains("no memory for vae encode tiles")).count();
+        assert_eq!(halvings, 2, "384, 192, 128: {notes:?}");
+        assert!(latent == smaller, "{calls}: the smaller tile's latent");
+    }
+}
+
+#[test]
 fn a_tile_alone_in_its_call_ends_the_job_with_what_helps() {
     let mut rig = Rig::new(plan(|_| {}, None), None);
     while !matches!(rig.job.state, State::Denoising(..)) {

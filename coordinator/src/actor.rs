@@ -4,20 +4,20 @@
 //! hold up the threads that move bytes. It reads the clock, performs what the pure parts ask for, and introduces tasks to workers.
 
 mod entry;
+mod fetch;
 mod figures;
 mod file;
 mod keeper;
 mod state;
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tessera_proto::{
     Artifact, FromWorker, Hello, JobHistory, JobId, JobSpec, JobStatus, RegisteredModel, ToWorker, WorkerId,
-    WorkerStatus, job::Format,
+    WorkerStatus,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -26,9 +26,10 @@ use crate::{
     metrics::Meters,
     render::{self, Event, Source},
     report::Report,
-    store::{Archive, Artifacts, Over, Restored, Stored},
+    store::{Archive, Artifacts, Over, Restored},
     threads,
 };
+pub(crate) use fetch::Fetch;
 pub(crate) use figures::{Figures, OpenJobs};
 use keeper::{Keeper, Kept};
 use state::State;
@@ -63,15 +64,6 @@ pub(crate) struct Past {
     pub(crate) ended: Vec<Over>,
     /// Jobs to go on with, oldest first.
     pub(crate) open: Vec<Restored>,
-}
-
-/// An artifact that a job has.
-#[derive(Debug)]
-pub(crate) struct Fetch {
-    artifacts: Arc<Artifacts>,
-    job: JobId,
-    artifact: Artifact,
-    format: Format,
 }
 
 /// Why a command was not carried out.
@@ -200,6 +192,11 @@ enum Command {
     },
     /// Something is safe, or cannot be made so.
     Kept(Kept),
+    /// Another coordinator has ended a job.
+    Adopt {
+        over: Box<Over>,
+        reply: oneshot::Sender<()>,
+    },
     /// The models that workers can fetch.
     Models(Vec<RegisteredModel>),
     /// The fleet wants to hand out tasks at this time.
@@ -208,18 +205,6 @@ enum Command {
     Stop {
         reply: oneshot::Sender<()>,
     },
-}
-
-// === impl Fetch ===
-
-impl Fetch {
-    /// Opens it, on a thread that may wait.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(crate) fn open(&self) -> io::Result<Stored> {
-        self.artifacts.stored(self.job, self.artifact, self.format)
-    }
 }
 
 // === impl Handle ===
@@ -319,6 +304,14 @@ impl Handle {
     /// The coordinator is stopping.
     pub(crate) async fn models(&self, models: Vec<RegisteredModel>) -> Result<(), Error> {
         self.commands.send(Command::Models(models)).await.map_err(|_| Error::Stopping)
+    }
+
+    /// Remembers a job that another coordinator has ended.
+    ///
+    /// # Errors
+    /// The coordinator is stopping.
+    pub(crate) async fn adopt(&self, over: Box<Over>) -> Result<(), Error> {
+        self.ask(|reply| Command::Adopt { over, reply }).await
     }
 
     /// How things stand.

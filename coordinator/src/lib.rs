@@ -279,6 +279,7 @@ impl Opened {
         let meters = Meters::default().told(spans);
         let (artifacts, shared) = (Arc::new(artifacts), is_shared(&options));
         let models = Models::new(Arc::clone(&artifacts));
+        let table = past.as_ref().filter(|_| shared).map(|past| past.archive.table());
         let actor = Handle::start(options, artifacts, past, meters.clone());
         // They end with us.
         let (mut pages, mut current) = (JoinSet::new(), JoinSet::new());
@@ -295,7 +296,7 @@ impl Opened {
             .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
-        let jobs = JobsServer::new(JobsService::new(actor.clone()))
+        let jobs = JobsServer::new(JobsService::new(actor.clone(), table))
             .max_decoding_message_size(limits::JOBS_MESSAGE)
             .max_encoding_message_size(limits::JOBS_MESSAGE);
         let models = ModelsServer::new(ModelsService::new(models, actor.clone()))

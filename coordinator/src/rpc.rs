@@ -1,5 +1,6 @@
 //! The services on the wire: messages in, commands to the actor and answers out.
 
+mod elsewhere;
 mod fleet;
 mod jobs;
 mod models;

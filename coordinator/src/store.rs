@@ -21,6 +21,6 @@ pub(crate) use credentials::{Credentials, New as NewCredential};
 pub(crate) use database::{Database, Error as DatabaseError};
 pub(crate) use depot::Stored;
 pub(crate) use draft::{Draft, Error as DraftError};
-pub(crate) use jobs::{Jobs, Over};
+pub(crate) use jobs::{Found, Jobs, Over};
 pub(crate) use models::{Error as ModelsError, Models};
 pub(crate) use shelf::Shelf;

@@ -277,6 +277,18 @@ fn another_coordinator_takes_a_job_over() {
     let job = submitted(&first, JOB);
     until(&first, &job, reached("hires", 40));
     assert!(!second.run(&["jobs", "--json"]).stdout.contains(&job), "its owner lives");
+    let asked = second.run(&["show", &job]);
+    assert_eq!(
+        (asked.code, asked.error().contains("is done by another coordinator")),
+        (Some(2), true),
+        "{asked:?}"
+    );
+    // What the first has ended, the second has too.
+    let small = submitted(&first, "--width 64 --height 64 --steps 2 --scale 1 --priority interactive");
+    until(&first, &small, is_done);
+    assert_eq!(fetched(&second, &small), fetched(&first, &small));
+    let shown = second.run(&["show", &small]).stdout;
+    assert!(shown.contains("handed in") && shown.contains("save begins"), "{shown}");
     first.coordinator.signal(Signal::Kill);
     let killed = std::time::Instant::now();
     while !second.run(&["jobs", "--json"]).stdout.contains(&job) {

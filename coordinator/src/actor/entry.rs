@@ -243,7 +243,9 @@ impl Entry {
         };
         let (progress, notes) = match &self.phase {
             // Notes only grow.
-            Phase::Running { job, .. } => (Some(job.progress()), job.plan().notes()[told..].to_vec()),
+            Phase::Running { job, .. } => {
+                (Some(job.progress()), job.plan().notes().iter().skip(told).cloned().collect())
+            }
             _ => (None, Vec::new()),
         };
         notes.iter().for_each(|note| self.tell(note, now));
@@ -301,10 +303,7 @@ impl Entry {
             _ => Vec::new(),
         };
         self.spec = None;
-        self.tell(
-            failure.as_ref().map_or_else(|| state.name().to_owned(), |why| format!("failed: {why}")),
-            now,
-        );
+        self.tell(books::ended(state, failure.as_ref()), now);
         let status =
             JobStatus { state, failure, paused: None, age_ms: millis(self.ledger.age(now)), ..self.status() };
         self.phase = Phase::Ending { status: Box::new(status.clone()), files: files.clone() };

@@ -146,6 +146,10 @@ impl State {
             Command::Computed { job, event } => self.apply(job, event, now),
             Command::Stored { job, result } => self.stored(job, result, now),
             Command::Kept(kept) => self.heed(kept, now),
+            Command::Adopt { over, reply } => {
+                self.jobs.entry(over.job).or_insert_with(|| Entry::over(*over, now));
+                let _ = reply.send(());
+            }
             Command::Models(models) => self.keep_models(models, now),
             Command::Turn => {}
             Command::Tick => self.tick(now),

@@ -4,13 +4,14 @@ use std::pin::Pin;
 
 use tessera_proto::{
     JobId, JobSpec,
-    wire::{self, jobs_server::Jobs},
+    wire::{self, jobs_server},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{
+    elsewhere::Elsewhere,
     pieces::{self, apart},
     status::Error,
 };
@@ -18,13 +19,14 @@ use crate::{
     actor::Handle,
     render::Source,
     security::{Caller, Credential, Role},
-    store::Stored,
+    store::{Jobs, Stored},
 };
 
 /// Answers users.
 #[derive(Debug)]
 pub(crate) struct JobsService {
     actor: Handle,
+    elsewhere: Elsewhere,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -32,8 +34,9 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 // === impl JobsService ===
 
 impl JobsService {
-    pub(crate) const fn new(actor: Handle) -> Self {
-        Self { actor }
+    /// `table`: the jobs of all coordinators, where there are others.
+    pub(crate) fn new(actor: Handle, table: Option<Jobs>) -> Self {
+        Self { elsewhere: Elsewhere::new(actor.clone(), table), actor }
     }
 
     async fn take(&self, message: wire::SubmitRequest, caller: Option<&Credential>) -> Result<JobId, Error> {
@@ -68,6 +71,7 @@ impl JobsService {
         caller: Option<&Credential>,
     ) -> Result<Stored, Error> {
         let (job, artifact) = message.try_into()?;
+        self.elsewhere.look_for(job).await?;
         self.own(job, caller).await?;
         let fetch = self.actor.fetch(job, artifact).await?;
         Ok(apart(move || fetch.open()).await??)
@@ -75,7 +79,7 @@ impl JobsService {
 }
 
 #[tonic::async_trait]
-impl Jobs for JobsService {
+impl jobs_server::Jobs for JobsService {
     type WatchStream = Answers<wire::JobStatus>;
     type FetchStream = Answers<wire::FetchChunk>;
 
@@ -92,7 +96,9 @@ impl Jobs for JobsService {
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let statuses = self.actor.watch(id(&request.into_inner().job)?).await.map_err(Error::from)?;
+        let job = id(&request.into_inner().job)?;
+        self.elsewhere.look_for(job).await?;
+        let statuses = self.actor.watch(job).await.map_err(Error::from)?;
         // One status waits for the client; what changes meanwhile is seen in the next one.
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(until_final(statuses, answers));
@@ -105,6 +111,7 @@ impl Jobs for JobsService {
     ) -> Result<Response<wire::JobStatus>, Status> {
         let caller = caller(&request);
         let job = id(&request.into_inner().job)?;
+        self.elsewhere.look_for(job).await?;
         self.own(job, caller.as_ref()).await?;
         let status = self.actor.cancel(job).await.map_err(Error::from)?;
         Ok(Response::new(status.into()))
@@ -121,6 +128,7 @@ impl Jobs for JobsService {
     ) -> Result<Response<wire::ShowResponse>, Status> {
         let caller = caller(&request);
         let job = id(&request.into_inner().job)?;
+        self.elsewhere.look_for(job).await?;
         let (history, report) = self.actor.show(job).await.map_err(Error::from)?;
         // A report tells what was asked for.
         let is_own = self.own(job, caller.as_ref()).await.is_ok();

@@ -3,7 +3,10 @@
 use tessera_proto::{ContentHash, ConvertError, JobId};
 use tonic::Status;
 
-use crate::{actor, render, security, store::ModelsError};
+use crate::{
+    actor, render, security,
+    store::{DatabaseError, ModelsError},
+};
 
 /// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,12 @@ pub(super) enum Error {
     BlobLate { hash: ContentHash, seconds: u64 },
     #[error("too many blobs are being received ({limit} at a time): try again later")]
     BlobBusy { limit: usize },
+    #[error(
+        "job {job} is done by another coordinator, which shares this one's database: ask that one while it runs"
+    )]
+    Elsewhere { job: JobId },
+    #[error(transparent)]
+    Table(#[from] DatabaseError),
     #[error("a background task ended unexpectedly")]
     Background,
     #[error("this coordinator asks for no certificates: connect with http://")]
@@ -76,7 +85,8 @@ impl From<Error> for Status {
             )
             | Error::Source(_) => Self::invalid_argument(text),
             Error::Actor(actor::Error::Stopping | actor::Error::Store { .. }) => Self::unavailable(text),
-            Error::NoSecurity => Self::failed_precondition(text),
+            Error::NoSecurity | Error::Elsewhere { .. } => Self::failed_precondition(text),
+            Error::Table(_) => Self::unavailable(text),
             Error::NotOwner { .. } => Self::permission_denied(text),
             Error::Registry(security::RegistryError::Store { .. }) => Self::unavailable(text),
             Error::Artifact(_) | Error::Background | Error::Registry(_) => Self::internal(text),

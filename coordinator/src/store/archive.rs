@@ -131,6 +131,11 @@ impl Archive {
         Ok(self.jobs.ended(limit).await?)
     }
 
+    /// The table of all jobs, ours and others'.
+    pub(crate) fn table(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
     /// What shows that we live, beside all that we store.
     pub(crate) fn pulse(&self) -> Pulse {
         Pulse(self.jobs.clone())

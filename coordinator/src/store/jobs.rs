@@ -62,6 +62,15 @@ pub(crate) struct Over {
     pub(crate) history: JobHistory,
 }
 
+/// A job in the table that may be another coordinator's.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It is being done.
+    Open,
+    /// It is over.
+    Over(Box<Over>),
+}
+
 // === impl Jobs ===
 
 impl Jobs {
@@ -155,6 +164,15 @@ impl Jobs {
             .fetch_all(&self.database.pool)
             .await?;
         rows.iter().rev().map(over).collect()
+    }
+
+    /// A job, whoever has it.
+    pub(crate) async fn find(&self, job: JobId) -> Result<Option<Found>, Error> {
+        let sql = "SELECT id, place, status, files, history FROM jobs WHERE id = $1";
+        let row = sqlx::query(sql).bind(job.to_string()).fetch_optional(&self.database.pool).await?;
+        let Some(row) = row else { return Ok(None) };
+        let status: Option<Vec<u8>> = row.try_get("status")?;
+        Ok(Some(if status.is_none() { Found::Open } else { Found::Over(Box::new(over(&row)?)) }))
     }
 
     async fn changed(

@@ -4,13 +4,16 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tessera_proto::{JobEvent, JobHistory};
+use tessera_proto::{JobEvent, JobFailure, JobHistory, JobState};
 
 use super::Entry;
 use crate::{clock, report::Past};
 
 /// Events that are kept of the beginning, and as many of the end.
 const KEPT: usize = 100;
+
+/// Most characters of an event: a worker's own words may be in it.
+const LONGEST: usize = 500;
 
 /// What is kept beside a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,7 +27,8 @@ struct Books {
 impl Entry {
     /// Something has happened to the job.
     pub(in crate::actor) fn tell(&mut self, message: impl Into<String>, now: Instant) {
-        push(&mut self.history, JobEvent { at_ms: clock::unix_ms(now), message: message.into() });
+        let message = message.into().chars().take(LONGEST).collect();
+        push(&mut self.history, JobEvent { at_ms: clock::unix_ms(now), message });
     }
 
     /// What has happened to it so far.
@@ -57,6 +61,11 @@ pub(super) fn began(at: Instant) -> JobHistory {
     let mut history = JobHistory::default();
     push(&mut history, JobEvent { at_ms: clock::unix_ms(at), message: "handed in".to_owned() });
     history
+}
+
+/// How a job ended.
+pub(super) fn ended(state: JobState, failure: Option<&JobFailure>) -> String {
+    failure.map_or_else(|| state.name().to_owned(), |why| format!("failed: {why}"))
 }
 
 /// One more event; of very many those in between go.

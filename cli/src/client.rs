@@ -66,6 +66,14 @@ pub(crate) enum Error {
         /// Where.
         address: Address,
     },
+    /// Its name has no address.
+    #[error(
+        "{address} names no machine that this one knows: take its address, or the name that the network knows"
+    )]
+    UnknownHost {
+        /// Where.
+        address: Address,
+    },
     /// What answers does not speak with us.
     #[error("what answers at {address} hung up: is it a coordinator, and does it ask for https://?")]
     HungUp {
@@ -99,7 +107,7 @@ pub(crate) enum Error {
     },
     /// The connection broke in the middle.
     #[error(
-        "the connection to the coordinator at {address} broke: see `tessera jobs` for what became of the job"
+        "the connection to the coordinator at {address} broke: `tessera jobs` says what became of the job once it is back"
     )]
     Lost {
         /// Where.
@@ -152,6 +160,7 @@ impl Client {
         let mut endpoint = Endpoint::from(address.uri());
         let unreachable = |error| match tessera_worker::distrust(&error) {
             Some(message) => Error::Untrusted { address: address.clone(), message },
+            None if is_about_names(&error) => Error::UnknownHost { address: address.clone() },
             None => Error::Unreachable { address: address.clone() },
         };
         if let Some(ca) = &access.ca {
@@ -319,6 +328,12 @@ impl Pieces {
     }
 }
 
+/// Whether a connection failed because the host's name has no address.
+fn is_about_names(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.into_iter().any(|cause| cause.to_string().contains("failed to lookup address"))
+}
+
 /// What a gRPC status means to us, and who can mend it.
 fn fault(address: &Address, status: &Status) -> Error {
     let address = address.clone();
@@ -357,7 +372,8 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::HungUp { .. }
+            Error::UnknownHost { .. }
+            | Error::HungUp { .. }
             | Error::Untrusted { .. }
             | Error::Token
             | Error::OtherRelease { .. }

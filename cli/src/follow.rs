@@ -2,6 +2,7 @@
 
 mod all;
 mod patience;
+mod states;
 
 pub(crate) use all::all;
 
@@ -19,6 +20,7 @@ use crate::{
     progress::Progress,
 };
 use patience::{Lack, Patience};
+use states::States;
 
 /// How long a coordinator may take to cancel a job before we leave without its word.
 const CANCEL: Duration = Duration::from_secs(5);
@@ -53,7 +55,7 @@ pub(crate) struct Follow<'a> {
 
 /// What happened first.
 enum Happening {
-    Status(Result<Option<JobStatus>, client::Error>),
+    Status(Result<JobStatus, client::Error>),
     Fleet(local::Event),
     Interrupt,
     Impatience,
@@ -67,24 +69,25 @@ impl Follow<'_> {
     /// # Errors
     /// It failed, was cancelled or interrupted, cannot be done by our workers, or lacked one for too long.
     pub(crate) async fn run(mut self) -> Result<JobStatus, Failure> {
-        let Some(statuses) = self.interrupt.or(self.client.watch(self.job)).await else {
+        let states = States::open(self.client, self.job, Some(self.output.clone()));
+        let Some(states) = self.interrupt.or(states).await else {
             return Err(self.interrupted().await);
         };
-        let mut statuses = statuses?;
+        let mut states = states?;
         let mut progress = Progress::new(self.output);
         let mut notes = Notes::default();
         let mut patience = Patience::new(self.patience, Instant::now());
         loop {
             let deadline = patience.deadline();
             let happening = tokio::select! {
-                status = statuses.next() => Happening::Status(status),
+                status = states.next() => Happening::Status(status),
                 event = next_event(self.fleet.as_deref_mut()) => Happening::Fleet(event),
                 () = self.interrupt.next() => Happening::Interrupt,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Happening::Impatience,
             };
             match happening {
                 Happening::Status(status) => {
-                    let status = status?.ok_or_else(|| self.hung_up())?;
+                    let status = status?;
                     if patience.heed(&status, Instant::now()) {
                         self.say_loss();
                     }
@@ -167,13 +170,6 @@ impl Follow<'_> {
     /// Asks the coordinator to end the job, as far as it answers in time. A signal ends the wait.
     async fn cancel(&mut self) {
         self.interrupt.or(timeout(CANCEL, self.client.cancel(self.job))).await;
-    }
-
-    fn hung_up(&self) -> Failure {
-        Failure::failed(anyhow::anyhow!(
-            "the coordinator hung up before job {} ended: see `tessera jobs` for what became of it",
-            self.job
-        ))
     }
 }
 

@@ -49,6 +49,9 @@ struct Span {
 
 #[derive(Debug, Default)]
 struct WorkerLedger {
+    /// When it was there; open where that is not known.
+    came: Option<Instant>,
+    left: Option<Instant>,
     name: String,
     device: String,
     tasks: u64,
@@ -184,13 +187,23 @@ impl Ledger {
         self.workers.entry(worker).or_default().bytes_sent += bytes;
     }
 
-    /// Names a worker.
-    pub fn introduce(&mut self, worker: WorkerId, name: &str, device: &str) {
+    /// A worker has gone.
+    pub fn left(&mut self, worker: WorkerId, now: Instant) {
+        if let Some(ledger) = self.workers.get_mut(&worker) {
+            ledger.left = Some(now);
+        }
+    }
+
+    /// Names a worker that is there from now on. Returns whether it was not known.
+    pub fn introduce(&mut self, worker: WorkerId, (name, device): (&str, &str), now: Instant) -> bool {
         let ledger = self.workers.entry(worker).or_default();
-        if ledger.name.is_empty() {
+        let is_new = ledger.name.is_empty();
+        if is_new {
+            ledger.came = Some(now);
             name.clone_into(&mut ledger.name);
             device.clone_into(&mut ledger.device);
         }
+        is_new
     }
 
     /// A task's outcome was accepted.

@@ -119,5 +119,5 @@ fn a_url_where_no_collector_can_be_is_refused() {
     let state = tempfile::tempdir().expect("a folder");
     let ended = Running::start(command.arg("--state").arg(state.path())).wait(LIMIT);
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.error().contains("--otlp: the collector \"nonsense with blanks\""), "{ended:?}");
+    assert!(ended.error().contains("--otlp \"nonsense with blanks\" is no URL"), "{ended:?}");
 }

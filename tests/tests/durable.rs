@@ -75,6 +75,7 @@ fn a_killed_coordinator_goes_on_with_its_jobs() {
     let expected = calm(JOB);
     let mut cluster = Cluster::start(&["--checkpoint", "0.3"]).with_workers(&["sim:15", "sim:25"], None);
     let job = submitted(&cluster, JOB);
+    let watching = Running::start(&mut cluster.command(&["watch", &job]));
     let mut done = 0;
     for (stage, tasks) in [("base", 2), ("hires", 60), ("hires", 200), ("decode", 5)] {
         until(&cluster, &job, reached(stage, tasks));
@@ -91,6 +92,11 @@ fn a_killed_coordinator_goes_on_with_its_jobs() {
     let ended = until(&cluster, &job, is_done);
     assert_eq!(fetched(&cluster, &job), expected);
     tells_of_all_coordinators(&cluster, &job, &ended);
+    let watched = watching.wait(LIMIT);
+    assert_eq!(watched.code, Some(0), "who watched watches again: {watched:?}");
+    for part in ["the coordinator does not answer", "the coordinator is back", "is done"] {
+        assert!(watched.stderr.contains(part), "{part:?} is missing in {}", watched.stderr);
+    }
     let left: Vec<_> = std::fs::read_dir(cluster.state().join("open")).expect("a folder").collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -103,7 +109,7 @@ fn tells_of_all_coordinators(cluster: &Cluster, job: &str, status: &serde_json::
     let count = |part: &str| messages.iter().filter(|message| message.starts_with(part)).count();
     assert_eq!((messages[0], messages.last()), ("handed in", Some(&"done")), "{messages:?}");
     // The last kill can come when the job is over.
-    let kills = count("its coordinator ended");
+    let kills = count("taken up again");
     assert!((3..=4).contains(&kills) && count("goes on with ") == kills, "{messages:?}");
     assert!(events.is_sorted_by_key(|event| event["at_ms"].as_u64()), "{events:?}");
     let report = &shown["report"];

@@ -125,12 +125,13 @@ fn tiles_that_wait_on_disk_give_the_same_bytes() {
 }
 
 #[test]
-fn a_folder_that_takes_no_tiles_ends_the_job_in_words() {
+fn a_folder_for_tiles_that_is_none_is_refused() {
     let render = Render::new("a photo of a cat").model(&model::tiny()).flags(CANVAS);
     let failed =
         render.flags("--workers cpu:1 --vae-tile 16 --spill-above 0 --spill-folder /nowhere").failed();
     let error = failed.ended.error();
-    assert!(error.contains("temporary file in /nowhere") && error.contains("--spill-folder"), "{error}");
+    assert!(error.contains("/nowhere") && error.contains("--spill-folder"), "{error}");
+    assert!(error.contains("there is no such folder"), "{error}");
 }
 
 /// A worker that may take less than a batch needs: the pass begins again with fewer tiles in a call.

@@ -255,10 +255,10 @@ pub(crate) struct CoordinatorArgs {
     /// Refuse a user's further jobs while this many of them wait or run
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue: u32,
-    /// Take a worker for lost when nothing has been heard of it for this many seconds; at least 0.4
+    /// Take a worker for lost when nothing has been heard of it for this many seconds; at least 0.4 (default: 10)
     #[arg(long, value_name = "SECONDS")]
     pub(crate) silence: Option<f64>,
-    /// Give a task to another worker when it has not come back after this many seconds
+    /// Give a task to another worker when it has not come back after this many seconds (default: 600)
     #[arg(long, value_name = "SECONDS")]
     pub(crate) task_timeout: Option<f64>,
 }

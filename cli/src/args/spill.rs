@@ -16,7 +16,7 @@ pub(crate) struct SpillArgs {
     #[arg(long, value_name = "MIB", default_value_t = SPILL_ABOVE >> 20, value_parser = clap::value_parser!(u64).range(..=1 << 30))]
     pub(crate) spill_above: u64,
     /// Folder of that temporary file, which is removed however the worker ends (default: the system's)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
     pub(crate) spill_folder: Option<PathBuf>,
 }
 
@@ -27,4 +27,10 @@ impl From<SpillArgs> for Spill {
         let SpillArgs { spill_above, spill_folder } = args;
         Self { above: spill_above << 20, folder: spill_folder }
     }
+}
+
+/// A folder that is there.
+fn folder(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_dir() { Ok(path) } else { Err("there is no such folder") }
 }

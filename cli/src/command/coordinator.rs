@@ -5,6 +5,7 @@ mod state;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::net::{TcpListener, lookup_host};
+use url::Url;
 
 use crate::{
     access::TLS,
@@ -113,11 +114,19 @@ fn options(args: &CoordinatorArgs) -> Result<tessera_coordinator::Options, Failu
             .map_err(Failure::usage)?,
         checkpoint: seconds("--checkpoint", args.checkpoint).map_err(Failure::usage)?,
         tls: tls(args)?,
-        collector: args.otlp.clone(),
+        collector: args.otlp.as_deref().map(collector).transpose()?,
         queue: usize::try_from(args.queue).unwrap_or(usize::MAX),
         user_jobs: args.user_jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         ..default
     })
+}
+
+/// The collector that `--otlp` names.
+fn collector(text: &str) -> Result<String, Failure> {
+    match Url::parse(text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => Ok(text.to_owned()),
+        _ => Err(Failure::usage(anyhow::anyhow!("--otlp {text:?} is no URL, as in http://127.0.0.1:4317"))),
+    }
 }
 
 async fn listen(flag: &str, text: &str) -> Result<TcpListener, Failure> {
@@ -125,7 +134,8 @@ async fn listen(flag: &str, text: &str) -> Result<TcpListener, Failure> {
     let mut found = lookup_host(text).await.map_err(|_| form())?;
     let address: SocketAddr = found.next().ok_or_else(form)?;
     TcpListener::bind(address).await.map_err(|error| {
-        let error = anyhow::Error::new(error).context(format!("cannot listen on {address}"));
+        let what = format!("{flag}: cannot listen on {address}; take another port, or end what has it");
+        let error = anyhow::Error::new(error).context(what);
         Failure::usage(error)
     })
 }

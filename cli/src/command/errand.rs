@@ -86,6 +86,9 @@ impl Errand<'_> {
         if self.output.style() == Style::Json {
             self.output.json(&Event::Submitted { job: job.to_string(), seed, source: None })?;
         }
+        if let (Watch::Cluster { .. }, Style::People) = (&watch, self.output.style()) {
+            self.output.note(format_args!("job {job}"));
+        }
         let (fleet, patience) = match watch {
             Watch::Local(fleet) => (Some(fleet), None),
             Watch::Cluster { patience } => (None, Some(patience)),

@@ -29,6 +29,11 @@ pub(super) fn run(args: InitArgs, output: &Output) -> Result<(), Failure> {
     let folder = args.folder.or_else(default).ok_or_else(|| {
         Failure::usage(anyhow!("there is no home folder to keep certificates in: name a folder"))
     })?;
+    if let Some(name) = args.name.iter().find(|name| !is_name(name)) {
+        return Err(Failure::usage(anyhow!(
+            "--name {name:?} is no host's name or address, as in render-1 or 10.0.0.5"
+        )));
+    }
     let names = names(args.name);
     let make = if args.renew { Authority::renew } else { Authority::create };
     make(&folder, &names).map_err(Failure::usage)?;
@@ -42,6 +47,12 @@ pub(super) fn run(args: InitArgs, output: &Output) -> Result<(), Failure> {
         "then: tessera token new --role worker, and copy {CA} (no other file) to those who join"
     ));
     Ok(())
+}
+
+/// Whether a certificate can be for it.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ['-', '.', '_', ':', '*'].contains(&c);
+    !text.is_empty() && text.chars().all(fits)
 }
 
 /// All names of a coordinator, each once.

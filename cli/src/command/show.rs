@@ -98,12 +98,11 @@ fn head(status: &JobStatus) -> String {
     if state.is_final() {
         lines[1] = format!("{size}{}, {}, took {}", status.format.name(), priority.name(), seconds(*age_ms));
     } else {
-        lines.push(format!(
-            "{}: {done} of {} done, {} with its model",
-            stage.name(),
-            count(*total, "task"),
-            count((*workers).into(), "worker")
-        ));
+        let begun = match total {
+            0 => "it has not begun".to_owned(),
+            total => format!("{}: {done} of {} done", stage.name(), count(*total, "task")),
+        };
+        lines.push(format!("{begun}, {} with its model", count((*workers).into(), "worker")));
     }
     lines.extend(status.paused.clone());
     lines.extend(status.failure.as_ref().map(|failure| format!("it failed: {}", failure.message)));

@@ -62,7 +62,7 @@ async fn new(args: NewTokenArgs, output: &Output) -> Result<(), Failure> {
 }
 
 async fn list(args: ListTokenArgs, output: &Output) -> Result<(), Failure> {
-    let credentials = open(&args.store).await?.list().await.map_err(failure)?;
+    let credentials = known(&args.store).await?.list().await.map_err(failure)?;
     if output.style() == Style::Json {
         return credentials.iter().try_for_each(|credential| output.json(&Row::of(credential)));
     }
@@ -79,16 +79,21 @@ async fn list(args: ListTokenArgs, output: &Output) -> Result<(), Failure> {
 }
 
 async fn revoke(args: RevokeArgs, output: &Output) -> Result<(), Failure> {
-    if !open(&args.store).await?.revoke(&args.id).await.map_err(failure)? {
+    if !known(&args.store).await?.revoke(&args.id).await.map_err(failure)? {
         let error = anyhow!("no token or certificate {:?} to revoke: see `tessera token list`", args.id);
         return Err(Failure::usage(error));
     }
-    output.note(format_args!("{} is revoked; what it let in loses its next call", args.id));
+    output.note(format_args!("{} is revoked; what it let in is shut out within 3 s", args.id));
     Ok(())
 }
 
 async fn open(store: &StoreArgs) -> Result<Registry, Failure> {
     Registry::open(&State::database(store)?).await.map_err(failure)
+}
+
+/// The tokens of a cluster that has given some out.
+async fn known(store: &StoreArgs) -> Result<Registry, Failure> {
+    Registry::open(&State::known_database(store)?).await.map_err(failure)
 }
 
 fn failure(error: RegistryError) -> Failure {

@@ -3,7 +3,7 @@
 use tessera_proto::{JobId, JobStatus};
 use tokio::task::JoinSet;
 
-use super::verdict;
+use super::{states::States, verdict};
 use crate::{
     client::Client,
     event::Event,
@@ -47,12 +47,11 @@ pub(crate) async fn all(client: &Client, jobs: &[JobId], output: &Output) -> Res
 }
 
 /// Waits for a job's end.
-async fn until_end(mut client: Client, job: JobId, output: Output) -> Result<JobId, Failure> {
-    let mut statuses = client.watch(job).await?;
+async fn until_end(client: Client, job: JobId, output: Output) -> Result<JobId, Failure> {
+    // Many would say the same when their coordinator goes.
+    let mut states = States::open(&client, job, None).await?;
     loop {
-        let status: JobStatus = statuses.next().await?.ok_or_else(|| {
-            Failure::failed(anyhow::anyhow!("the coordinator hung up before job {job} ended"))
-        })?;
+        let status: JobStatus = states.next().await?;
         if output.style() == Style::Json {
             output.json(&Event::Status { status: &status })?;
         }

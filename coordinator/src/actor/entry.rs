@@ -103,7 +103,7 @@ impl Entry {
         let input = Input::Stored { not_before: now };
         let mut this = Self::waiting((job, place), Box::new(spec), input, (now, age));
         (this.pinned, this.recalls) = (model, true);
-        this.tell("its coordinator ended: another one goes on with it", now);
+        this.tell("taken up again: its coordinator had ended", now);
         this
     }
 

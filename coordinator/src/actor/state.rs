@@ -270,7 +270,7 @@ impl State {
         self.fleet.admit(id, entry.standing());
         entry.run(job, now);
         let workers: Vec<WorkerId> = self.fleet.workers().map(|(worker, _)| worker).collect();
-        workers.into_iter().for_each(|worker| self.introduce(worker));
+        workers.into_iter().for_each(|worker| drop(self.introduce(worker, now)));
         self.perform(id, actions, now);
     }
 

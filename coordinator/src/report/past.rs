@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use tessera_proto::{Stage, WorkerId};
 
-use super::{Ledger, WorkerLedger, WorkerReport};
+use super::{Ledger, Span, WorkerLedger, WorkerReport};
 
 /// A ledger in short.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -78,14 +78,13 @@ impl Ledger {
     /// Where the time of each stage went, by all coordinators.
     pub(super) fn times(&self) -> BTreeMap<Stage, Times> {
         let mut all = self.past.stages.clone();
-        let workers = f64::from(u32::try_from(self.workers.len()).unwrap_or(u32::MAX));
         for (&stage, span) in &self.stages {
             let wall_s = span.wall().as_secs_f64();
             let begin_s = span.from.saturating_duration_since(self.submitted).as_secs_f64();
             let times = all.entry(stage).or_insert(Times { begin_s, ..Times::default() });
             times.wall_s += wall_s;
             times.busy_s += self.busy_in(stage).as_secs_f64();
-            times.had_s += wall_s * workers;
+            times.had_s += self.workers.values().map(|worker| worker.within(span).as_secs_f64()).sum::<f64>();
             times.tasks += span.tasks;
         }
         all
@@ -119,6 +118,13 @@ impl Times {
 // === impl WorkerLedger ===
 
 impl WorkerLedger {
+    /// How long it was there in a stage.
+    fn within(&self, span: &Span) -> Duration {
+        let from = self.came.map_or(span.from, |came| came.max(span.from));
+        let to = self.left.map_or(span.to, |left| left.min(span.to));
+        to.saturating_duration_since(from)
+    }
+
     pub(super) fn report(&self, worker: WorkerId) -> WorkerReport {
         WorkerReport {
             worker: worker.to_string(),

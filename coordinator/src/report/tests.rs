@@ -18,7 +18,7 @@ fn two_tasks(start: Instant, traced: bool) -> Ledger {
     let at = |ms| start + Duration::from_millis(ms);
     let mut ledger = Ledger::new(start, traced);
     let worker = WorkerId::new(1);
-    ledger.introduce(worker, "a", "sim:10");
+    ledger.introduce(worker, ("a", "sim:10"), start);
     for (task, received, before) in [(1, 11, None), (2, 22, Some(at(11)))] {
         ledger.task_sent(Stage::Hires, worker, 100, at(0));
         ledger.task_done(times(task, worker, (at(0), at(received)), before));
@@ -48,6 +48,19 @@ fn plan() -> Summary {
     let size = tessera_proto::job::Size { width: 8, height: 8 };
     let (stages, notes) = (Vec::new(), Vec::new());
     Summary { model: String::new(), base: size, target: size, texts: 0, stages, tasks: 2, notes }
+}
+
+#[test]
+fn a_worker_counts_for_as_long_as_it_is_there() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut ledger = two_tasks(start, false);
+    // One is there for 11 of the 22 ms and does nothing; the next comes when all is over.
+    ledger.introduce(WorkerId::new(2), ("b", "sim:10"), at(0));
+    ledger.left(WorkerId::new(2), at(11));
+    ledger.introduce(WorkerId::new(3), ("c", "sim:10"), at(60));
+    let times = ledger.times()[&Stage::Hires];
+    assert!((times.had_s - 0.033).abs() < 1e-9 && (times.busy_s - 0.020).abs() < 1e-9, "{times:?}");
 }
 
 #[test]

@@ -78,7 +78,30 @@ fn a_port_that_is_taken() {
     command.args(["coordinator", "--listen", taken, "--state"]).arg(state.path());
     let second = Running::start(&mut command);
     let ended = second.wait(std::time::Duration::from_secs(20));
-    says(&sentence(&ended), &["cannot listen on", taken]);
+    says(&sentence(&ended), &["--listen: cannot listen on", taken, "take another port"]);
+}
+
+#[test]
+fn flags_of_a_coordinator_that_name_nothing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let refusal = |words: &[&str]| {
+        let mut command = program::command();
+        command.args(words).env("TESSERA_HOME", home.path());
+        sentence(&Running::start(&mut command).wait(std::time::Duration::from_secs(20)))
+    };
+    says(
+        &refusal(&["coordinator", "--listen", "127.0.0.1:0", "--otlp", "nonsense"]),
+        &["--otlp \"nonsense\" is no URL"],
+    );
+    says(&refusal(&["init", "--name", "a b/c"]), &["--name \"a b/c\" is no host's name"]);
+    says(&refusal(&["init", "--name", ""]), &["--name \"\" is no host's name"]);
+    assert!(!home.path().join("tls").exists(), "no authority for nobody");
+    for words in [&["token", "list"][..], &["token", "revoke", "abcd"]] {
+        says(&refusal(words), &["no coordinator has kept anything in", "run this on its machine"]);
+    }
+    assert!(!home.path().join("coordinator/jobs.sqlite").exists(), "who only asks makes nothing");
+    let unknown = ["jobs", "--coordinator", "http://no-such-host.invalid:7878"];
+    says(&refusal(&unknown), &["http://no-such-host.invalid:7878 names no machine that this one knows"]);
 }
 
 #[test]

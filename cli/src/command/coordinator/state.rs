@@ -20,6 +20,9 @@ use crate::{
 /// two seconds.
 const LEASE: Duration = Duration::from_secs(6);
 
+/// The file of jobs and tokens in a state folder.
+const DATABASE: &str = "jobs.sqlite";
+
 /// The kinds of buckets, as their URLs begin.
 const BUCKETS: [&str; 3] = ["s3", "gs", "az"];
 
@@ -95,6 +98,21 @@ impl State {
         database(&folder, store.database.as_ref())
     }
 
+    /// The same where there is one already.
+    ///
+    /// # Errors
+    /// There is none: another machine's, say.
+    pub(in crate::command) fn known_database(store: &StoreArgs) -> Result<String, Failure> {
+        let folder = named(store.state.clone())?;
+        if store.database.is_none() && !folder.join(DATABASE).is_file() {
+            return Err(Failure::usage(anyhow!(
+                "no coordinator has kept anything in {}: run this on its machine, or name its --state or --database",
+                folder.display()
+            )));
+        }
+        Self::database(store)
+    }
+
     /// Why the coordinator cannot begin, with the flag that names what cannot be used.
     pub(super) fn explain(&self, args: &CoordinatorArgs, error: tessera_coordinator::Error) -> Failure {
         let what = match &args.store.database {
@@ -138,7 +156,7 @@ fn named(folder: Option<PathBuf>) -> Result<PathBuf, Failure> {
 /// The database of a URL, or the one in a folder.
 fn database(folder: &Path, url: Option<&String>) -> Result<String, Failure> {
     match url {
-        None => Ok(sqlite(&folder.join("jobs.sqlite"))),
+        None => Ok(sqlite(&folder.join(DATABASE))),
         Some(url) if ["sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.starts_with(kind)) => {
             Ok(url.clone())
         }

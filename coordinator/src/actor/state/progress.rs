@@ -166,8 +166,9 @@ impl State {
 
     pub(super) fn dismiss(&mut self, worker: WorkerId, why: &str, now: Instant) {
         let known = self.fleet.worker(worker);
-        let known = known.map(|worker| (worker.name().to_owned(), worker.device().to_owned()));
-        let Some((name, device)) = known else { return };
+        let known =
+            known.map(|worker| (worker.name().to_owned(), worker.device().to_owned(), worker.model_hash()));
+        let Some((name, device, model)) = known else { return };
         self.meters.went((&name, &device));
         self.streams.remove(&worker);
         self.last_outcomes.remove(&worker);
@@ -196,11 +197,15 @@ impl State {
                 }
             }
         }
-        for (job, tasks) in requeued {
-            if let Some(entry) = self.jobs.get_mut(&job) {
-                let again = if tasks == 1 { "a task runs".to_owned() } else { format!("{tasks} tasks run") };
-                entry.tell(format!("worker {name} on {device} {why}: {again} again"), now);
-            }
+        let served = self.jobs.iter_mut().filter(|(_, entry)| model.is_some() && entry.model() == model);
+        for (job, entry) in served {
+            entry.ledger.left(worker, now);
+            let again = match requeued.get(job) {
+                None => String::new(),
+                Some(1) => ": a task runs again".to_owned(),
+                Some(tasks) => format!(": {tasks} tasks run again"),
+            };
+            entry.tell(format!("worker {name} on {device} {why}{again}"), now);
         }
     }
 

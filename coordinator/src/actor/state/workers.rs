@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tessera_proto::{ContentHash, FetchFailure, Hello, ToWorker, WorkerId, WorkerStatus};
+use tessera_proto::{ContentHash, FetchFailure, Hello, JobId, ToWorker, WorkerId, WorkerStatus};
 use tokio::sync::mpsc;
 
 use super::State;
 use crate::{
-    actor::Error,
+    actor::{Error, entry::Entry},
     fleet::{Lease, MAX_FAULTS, Worker},
 };
 
@@ -26,7 +26,7 @@ impl State {
         let welcome = ToWorker::Welcome { worker, heartbeat: self.options.heartbeat };
         self.streams.insert(worker, stream);
         self.tell(worker, welcome);
-        self.introduce(worker);
+        self.join(worker, now);
         self.begin_waiting(now);
         worker
     }
@@ -38,18 +38,30 @@ impl State {
         if self.fleet.renew(worker, hello, now) {
             tracing::info!(%worker, model, "a worker serves another model");
             self.last_outcomes.remove(&worker);
-            self.introduce(worker);
+            self.join(worker, now);
             self.begin_waiting(now);
         }
     }
 
-    /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do.
-    pub(super) fn introduce(&mut self, worker: WorkerId) {
-        let Some(facts) = self.fleet.worker(worker) else { return };
-        let model = facts.model_hash();
-        for entry in self.jobs.values_mut().filter(|entry| model.is_some() && entry.model() == model) {
-            entry.ledger.introduce(worker, facts.name(), facts.device());
+    /// A worker is there for jobs that run.
+    fn join(&mut self, worker: WorkerId, now: Instant) {
+        for job in self.introduce(worker, now) {
+            let known = self.fleet.worker(worker).map(|facts| (facts.name(), facts.device()));
+            if let (Some((name, device)), Some(entry)) = (known, self.jobs.get_mut(&job)) {
+                entry.tell(format!("worker {name} on {device} joins"), now);
+            }
         }
+    }
+
+    /// Names a worker to the jobs that it could help: their reports count it, also if it gets nothing to do. Returns those
+    /// that did not know it.
+    pub(super) fn introduce(&mut self, worker: WorkerId, now: Instant) -> Vec<JobId> {
+        let Some(facts) = self.fleet.worker(worker) else { return Vec::new() };
+        let model = facts.model_hash();
+        let helped = self.jobs.iter_mut().filter(|(_, entry)| model.is_some() && entry.model() == model);
+        let names = (facts.name(), facts.device());
+        let new = |(&job, entry): (_, &mut Entry)| entry.ledger.introduce(worker, names, now).then_some(job);
+        helped.filter_map(new).collect()
     }
 
     pub(super) fn workers(&self, now: Instant) -> Vec<WorkerStatus> {

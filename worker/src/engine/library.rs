@@ -58,8 +58,8 @@ pub enum Error {
         /// Every place looked at.
         looked: Vec<String>,
     },
-    /// The file that was named does not exist.
-    #[error("{named_by} names {}, which is no file: run deploy/fetch-onnxruntime.sh, or correct the path", path.display())]
+    /// What was named is no file, and no folder with a library in it.
+    #[error("{named_by} names {}, which is no file and no folder with a library in it: run deploy/fetch-onnxruntime.sh, or correct the path", path.display())]
     NoFile {
         /// The flag or variable.
         named_by: &'static str,
@@ -162,7 +162,8 @@ impl Places {
     fn candidate(&self) -> Result<Candidate, Error> {
         for (named_by, path) in [("--onnxruntime", &self.explicit), (PATH_VARIABLE, &self.variable)] {
             if let Some(path) = path {
-                let found = absolute(path).filter(|path| path.is_file());
+                let named = absolute(path).filter(|path| path.is_file());
+                let found = named.or_else(|| library_in(path));
                 let found = found.ok_or_else(|| Error::NoFile { named_by, path: path.clone() })?;
                 return Ok(Candidate::File(found));
             }

@@ -34,6 +34,8 @@ fn places_are_tried_in_order() {
         executable: Some(folder.path().to_owned()),
     };
     assert_eq!(found(&places), path("a"));
+    places.explicit = Some(path("onnxruntime"));
+    assert_eq!(found(&places), path("onnxruntime").join(name), "a folder may be named too");
     places.explicit = None;
     assert_eq!(found(&places), path("b"));
     places.variable = None;
@@ -64,8 +66,8 @@ fn a_named_file_must_exist() {
     let places = Places { explicit: Some(gone.clone()), ..Places::default() };
     assert_eq!(
         places.candidate().unwrap_err().to_string(),
-        "--onnxruntime names /nonexistent/libonnxruntime.so, which is no file: run deploy/fetch-onnxruntime.sh, or \
-         correct the path"
+        "--onnxruntime names /nonexistent/libonnxruntime.so, which is no file and no folder with a library in it: \
+         run deploy/fetch-onnxruntime.sh, or correct the path"
     );
     let places = Places { variable: Some(gone), ..Places::default() };
     assert!(places.candidate().unwrap_err().to_string().starts_with("ORT_DYLIB_PATH names /nonexistent/"));

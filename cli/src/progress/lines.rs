@@ -43,8 +43,9 @@ impl Lines {
 /// What to say about the stage of `last`, if `next` is the first state after it.
 pub(super) fn stage_end(last: &JobStatus, next: &JobStatus) -> Option<String> {
     let moved = next.stage != last.stage || next.state != JobState::Running;
-    let worked =
-        last.state == JobState::Running && !matches!(next.state, JobState::Failed | JobState::Cancelled);
+    // One that waits again goes on where it was.
+    let broken = matches!(next.state, JobState::Waiting | JobState::Failed | JobState::Cancelled);
+    let worked = last.state == JobState::Running && !broken;
     if !moved || !worked {
         return None;
     }
@@ -105,7 +106,13 @@ mod tests {
         let start = Instant::now();
         lines.next(&status(Stage::Base, 2, 20, 3_000), start);
         let mut failed = status(Stage::Base, 2, 20, 3_100);
+        failed.state = JobState::Waiting;
+        assert_eq!(
+            lines.next(&failed, start + PACE),
+            ["waiting for a worker"],
+            "its coordinator was started again"
+        );
         failed.state = JobState::Failed;
-        assert!(lines.next(&failed, start + PACE).is_empty());
+        assert!(lines.next(&failed, start + 2 * PACE).is_empty());
     }
 }

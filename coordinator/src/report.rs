@@ -129,7 +129,7 @@ struct StageReport {
     dispatch_ms_p99: f64,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct WorkerReport {
     worker: String,
     name: String,
@@ -296,7 +296,7 @@ impl Ledger {
         let share = |of: fn(Stage) -> bool| {
             Times::busy_share(times.iter().filter(|(stage, _)| of(**stage)).map(|(_, times)| times))
         };
-        let Past { retries, losses, second_runs, taken_back, .. } = self.past();
+        let [retries, losses, second_runs, taken_back] = self.mishaps();
         Report {
             trace: None,
             dispatch_ms_p50: dispatches.percentile(50),

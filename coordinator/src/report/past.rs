@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use tessera_proto::{Stage, WorkerId};
 
-use super::{Ledger, Span, WorkerLedger, WorkerReport};
+use super::{Ledger, Span, WorkerLedger, WorkerReport, samples::Samples};
 
 /// A ledger in short.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Past {
     pub(super) stages: BTreeMap<Stage, Times>,
     workers: Vec<Hand>,
-    pub(super) retries: u64,
-    pub(super) losses: u64,
-    pub(super) second_runs: u64,
-    pub(super) taken_back: u64,
+    retries: u64,
+    losses: u64,
+    second_runs: u64,
+    taken_back: u64,
 }
 
 /// Where a stage's time went, seconds.
@@ -51,16 +51,18 @@ impl Ledger {
     /// All that is known so far.
     #[must_use]
     pub fn past(&self) -> Past {
+        let [retries, losses, second_runs, taken_back] = self.mishaps();
+        let workers = self.hands().into_iter().map(|(_, hand)| hand).collect();
+        Past { stages: self.times(), workers, retries, losses, second_runs, taken_back }
+    }
+
+    /// Retries, losses, second runs and tasks taken back, of all coordinators.
+    pub(super) fn mishaps(&self) -> [u64; 4] {
         let Past { retries, losses, second_runs, taken_back, .. } = self.past;
-        let own = || self.workers.values();
-        Past {
-            stages: self.times(),
-            workers: self.worker_reports().into_iter().map(Hand::from).collect(),
-            retries: retries + self.retries,
-            losses: losses + self.losses,
-            second_runs: second_runs + own().map(|worker| worker.second_runs).sum::<u64>(),
-            taken_back: taken_back + own().map(|worker| worker.taken_back).sum::<u64>(),
-        }
+        let own = self.workers.values().map(|worker| [worker.second_runs, worker.taken_back]);
+        own.fold([retries + self.retries, losses + self.losses, second_runs, taken_back], |all, own| {
+            [all[0], all[1], all[2] + own[0], all[3] + own[1]]
+        })
     }
 
     /// What an earlier coordinator knew.
@@ -90,17 +92,25 @@ impl Ledger {
         all
     }
 
-    /// What each worker did, by all coordinators; one that came back is known by its name.
-    pub(super) fn worker_reports(&self) -> Vec<WorkerReport> {
-        let mut reports: Vec<_> = self.workers.iter().map(|(id, ledger)| ledger.report(*id)).collect();
-        for hand in &self.past.workers {
-            let same = |report: &&mut WorkerReport| report.name == hand.name && report.device == hand.device;
-            match reports.iter_mut().find(same) {
-                Some(report) => hand.add_to(report),
-                None => reports.push(hand.report()),
+    /// What each worker did, by all coordinators; one that came back is known by its name, one that did not has no number.
+    fn hands(&self) -> Vec<(Option<WorkerId>, Hand)> {
+        let mut hands: Vec<_> = self.workers.iter().map(|(&id, ledger)| (Some(id), ledger.hand())).collect();
+        for before in &self.past.workers {
+            let same = |hand: &Hand| hand.name == before.name && hand.device == before.device;
+            match hands.iter_mut().find(|(_, hand)| same(hand)) {
+                Some((_, hand)) => hand.add(before),
+                None => hands.push((None, before.clone())),
             }
         }
-        reports
+        hands
+    }
+
+    /// The same for people and scripts.
+    pub(super) fn worker_reports(&self) -> Vec<WorkerReport> {
+        let report = |(id, hand): (Option<WorkerId>, Hand)| {
+            hand.report(id.and_then(|id| Some((id, self.workers.get(&id)?))))
+        };
+        self.hands().into_iter().map(report).collect()
     }
 }
 
@@ -125,9 +135,9 @@ impl WorkerLedger {
         to.saturating_duration_since(from)
     }
 
-    pub(super) fn report(&self, worker: WorkerId) -> WorkerReport {
-        WorkerReport {
-            worker: worker.to_string(),
+    /// What it did here.
+    fn hand(&self) -> Hand {
+        Hand {
             name: self.name.clone(),
             device: self.device.clone(),
             tasks: self.tasks,
@@ -136,10 +146,6 @@ impl WorkerLedger {
             bytes_received: self.bytes_received,
             second_runs: self.second_runs,
             taken_back: self.taken_back,
-            gap_ms_p50: self.gaps.percentile(50),
-            gap_ms_p99: self.gaps.percentile(99),
-            dispatch_ms_p50: self.dispatches.percentile(50),
-            dispatch_ms_p99: self.dispatches.percentile(99),
         }
     }
 }
@@ -147,32 +153,35 @@ impl WorkerLedger {
 // === impl Hand ===
 
 impl Hand {
-    fn add_to(&self, report: &mut WorkerReport) {
-        report.tasks += self.tasks;
-        report.busy_s += self.busy_s;
-        report.bytes_sent += self.bytes_sent;
-        report.bytes_received += self.bytes_received;
-        report.second_runs += self.second_runs;
-        report.taken_back += self.taken_back;
+    /// And what it did before.
+    fn add(&mut self, before: &Self) {
+        self.tasks += before.tasks;
+        self.busy_s += before.busy_s;
+        self.bytes_sent += before.bytes_sent;
+        self.bytes_received += before.bytes_received;
+        self.second_runs += before.second_runs;
+        self.taken_back += before.taken_back;
     }
 
-    /// Of a worker that has not come back.
-    fn report(&self) -> WorkerReport {
-        let mut report = WorkerReport {
-            worker: "-".to_owned(),
-            name: self.name.clone(),
-            device: self.device.clone(),
-            ..WorkerReport::default()
+    /// With what was measured of a worker that is known here.
+    fn report(self, known: Option<(WorkerId, &WorkerLedger)>) -> WorkerReport {
+        let of = |samples: fn(&WorkerLedger) -> &Samples, percent| {
+            known.map_or(0.0, |(_, ledger)| samples(ledger).percentile(percent))
         };
-        self.add_to(&mut report);
-        report
-    }
-}
-
-impl From<WorkerReport> for Hand {
-    fn from(report: WorkerReport) -> Self {
-        let WorkerReport { name, device, tasks, busy_s, bytes_sent, bytes_received, .. } = report;
-        let WorkerReport { second_runs, taken_back, .. } = report;
-        Self { name, device, tasks, busy_s, bytes_sent, bytes_received, second_runs, taken_back }
+        WorkerReport {
+            worker: known.map_or_else(|| "-".to_owned(), |(id, _)| id.to_string()),
+            name: self.name,
+            device: self.device,
+            tasks: self.tasks,
+            busy_s: self.busy_s,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            second_runs: self.second_runs,
+            taken_back: self.taken_back,
+            gap_ms_p50: of(|ledger| &ledger.gaps, 50),
+            gap_ms_p99: of(|ledger| &ledger.gaps, 99),
+            dispatch_ms_p50: of(|ledger| &ledger.dispatches, 50),
+            dispatch_ms_p99: of(|ledger| &ledger.dispatches, 99),
+        }
     }
 }

@@ -39,7 +39,7 @@ fn overhead_is_what_neither_network_nor_queue_explains() {
 fn a_gap_is_what_lies_between_two_networks() {
     let mut ledger = two_tasks(Instant::now(), false);
     ledger.dispatched(Stage::Hires, WorkerId::new(1), Duration::from_micros(300));
-    let worker = ledger.workers[&WorkerId::new(1)].report(WorkerId::new(1));
+    let worker = &ledger.worker_reports()[0];
     assert!((worker.gap_ms_p50 - 1.0).abs() < 1e-9, "{worker:?}");
     assert!((worker.dispatch_ms_p99 - 0.3).abs() < 1e-9, "{worker:?}");
 }
